@@ -14,27 +14,27 @@
 
 namespace centrale {
 
-/// A task that waits for chips: a gang of `workers`, each with `chips` chips of one kind on one node.
+/// A task that waits for chips.
 struct Request {
   TaskId task;
   TenantId tenant;
   std::int64_t priority = 0;
   std::uint64_t order = 0;  // submit sequence; a retried task keeps its job's place
-  KindMask kinds = kAnyKind;
-  std::int64_t workers = 1;
-  std::int64_t chips = 1;
-  Bytes memory;  // per worker, of the node's
+  KindChoice kinds;
+  Gang gang;
 
-  [[nodiscard]] std::int64_t chips_total() const { return workers * chips; }
+  [[nodiscard]] std::int64_t chips_total() const { return gang.workers * gang.chips; }
 };
 
-/// Which chips a task gets: workers x chips of them, in rank order.
+/// Which chips a task gets: chips[first … first + count), workers x chips of them in rank order. Offsets into one vector
+/// that the core keeps, so that a decision allocates nothing.
 struct Placement {
   TaskId task;
-  std::vector<ChipId> chips;
+  std::size_t first = 0;
+  std::size_t count = 0;
 };
 
-/// How many chips a tenant may still take. Asked during decide(); the policy reports what it takes.
+/// How many chips a tenant may still take, before what decide() itself gives it.
 class Allowance {
  public:
   virtual ~Allowance() = default;
@@ -46,12 +46,14 @@ class Policy {
   virtual ~Policy() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
   virtual void enqueue(const Request& request) = 0;
-  virtual void dequeue(TaskId task) = 0;
+  /// Takes a request back, given as it was enqueued.
+  virtual void dequeue(const Request& request) = 0;
   /// True when decide() could place something that it could not before the last enqueue().
   [[nodiscard]] virtual bool head_changed() const = 0;
-  /// Takes chips from `pool` for every task that starts now and appends it to `out`. The same inputs give the same
-  /// answer; ties are broken by id.
-  virtual void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out) = 0;
+  /// Takes chips from `pool` for every task that starts now and appends it to `out`, its chips to `chips`. The same inputs give
+  /// the same answer; ties are broken by order.
+  virtual void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out,
+                      std::vector<ChipId>& chips) = 0;
   [[nodiscard]] virtual std::size_t queued() const = 0;
 };
 
