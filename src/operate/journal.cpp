@@ -100,8 +100,7 @@ Retention retain(std::span<const std::uint64_t> snapshots, std::uint64_t first, 
   // In between, a snapshot every quarter of the history is enough to start a replay from and to trim at.
   const std::uint64_t spacing = history_max / 4;
   for (; next < fallback; ++next) {
-    const bool begins_history = snapshots[next] == start || (start == 0 && first > 1);
-    if (!begins_history && snapshots[next + 1] - start <= spacing) {
+    if (snapshots[next] != start && snapshots[next + 1] - start <= spacing) {
       result.forget_snapshots.push_back(snapshots[next]);
     } else {
       start = snapshots[next];

@@ -87,7 +87,7 @@ class Journal {
 
 // ---- shared by the implementations ----
 
-/// Which snapshots to forget and up to which event, when `snapshots` (ascending) are there and `last` is the newest event.
+/// Which snapshots to forget and up to which event, when `snapshots` (ascending) and the events first..last are there.
 struct Retention {
   std::vector<std::uint64_t> forget_snapshots;
   std::uint64_t forget_events_through = 0;
