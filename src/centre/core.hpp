@@ -39,6 +39,8 @@ struct Output {
   void clear();
 };
 
+struct CoreState;
+
 class Core {
  public:
   explicit Core(std::unique_ptr<Policy> policy, CoreLimits limits = {});
@@ -89,8 +91,7 @@ class Core {
   [[nodiscard]] Usage usage(const Service& service, Time now) const;
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<CoreState> state_;
 };
 
 /// An event as one line of JSON, and back. Unknown fields are ignored, missing ones keep their defaults: old

@@ -102,6 +102,7 @@ struct Job {
   std::vector<JobId> unmet;          // dependencies not yet done
   std::vector<JobId> dependents;
   bool cancel_wanted = false;
+  bool over_time = false;            // stopped for its time limit
   Time submitted, started, finished; // started: first attempt
   std::string message;               // why it ended, or why the last attempt did
   TaskProgressed progress;
@@ -116,9 +117,12 @@ struct Task {
   std::int64_t generation = 0;
   std::int64_t attempt = 1;
   TaskState state = TaskState::queued;
+  std::int64_t chips_per_worker = 1;  // these two as the spec was when it was queued
+  Bytes memory;
   std::vector<ChipId> chips;  // rank order
   Time placed, started, ended;
   bool stop_wanted = false;
+  bool late = false;   // stopped because it was not ready in time: counts as a failure
   bool ready = false;
   std::int64_t port = 0;
   TimerId timer;       // start timeout or time limit
@@ -181,13 +185,13 @@ template <class V> void describe(V& v, Key& k) {
 template <class V> void describe(V& v, Job& j) {
   v("id", j.id); v("tenant", j.tenant); v("spec", j.spec); v("state", j.state); v("wait", j.wait); v("array_index", j.array_index);
   v("order", j.order); v("attempts", j.attempts); v("failures", j.failures); v("task", j.task); v("unmet", j.unmet);
-  v("dependents", j.dependents); v("cancel_wanted", j.cancel_wanted); v("submitted", j.submitted); v("started", j.started);
+  v("dependents", j.dependents); v("cancel_wanted", j.cancel_wanted); v("over_time", j.over_time); v("submitted", j.submitted); v("started", j.started);
   v("finished", j.finished); v("message", j.message); v("progress", j.progress); v("usage", j.usage);
 }
 template <class V> void describe(V& v, Task& t) {
   v("id", t.id); v("job", t.job); v("service", t.service); v("ordinal", t.ordinal); v("generation", t.generation);
-  v("attempt", t.attempt); v("state", t.state); v("chips", t.chips); v("placed", t.placed); v("started", t.started);
-  v("ended", t.ended); v("stop_wanted", t.stop_wanted); v("ready", t.ready); v("port", t.port); v("timer", t.timer);
+  v("attempt", t.attempt); v("state", t.state); v("chips_per_worker", t.chips_per_worker); v("memory", t.memory); v("chips", t.chips); v("placed", t.placed); v("started", t.started);
+  v("ended", t.ended); v("stop_wanted", t.stop_wanted); v("late", t.late); v("ready", t.ready); v("port", t.port); v("timer", t.timer);
 }
 template <class V> void describe(V& v, ReplicaSlot& r) {
   v("task", r.task); v("failures", r.failures); v("retry", r.retry); v("message", r.message);

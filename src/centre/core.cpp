@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "centre/core.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "centre/core_state.hpp"
+
+namespace centrale {
+
+void Output::clear() {
+  created = 0;
+  actions.clear();
+  changes.clear();
+}
+
+Core::Core(std::unique_ptr<Policy> policy, CoreLimits limits) : state_(std::make_unique<CoreState>()) {
+  state_->policy = std::move(policy);
+  state_->limits = limits;
+}
+Core::~Core() = default;
+Core::Core(Core&&) noexcept = default;
+Core& Core::operator=(Core&&) noexcept = default;
+
+Result<void> Core::apply(Event event, Time now, Output& out) {
+  CoreState& s = *state_;
+  const Time before = s.now;
+  s.now = std::max(s.now, now);
+  s.out = &out;
+  s.schedule_wanted = false;
+  ++s.sequence;
+  const Result<void> result = std::visit([&s](auto& e) { return s.on(e); }, event);
+  if (!result) {
+    --s.sequence;
+    s.now = before;
+    s.out = nullptr;
+    return result;
+  }
+  if (s.schedule_wanted || s.policy->head_changed()) {
+    s.schedule();
+  }
+  s.out = nullptr;
+  return {};
+}
+
+void CoreState::act(Act action) {
+  const std::uint32_t index = out->actions.empty() || out->actions.back().sequence != sequence ? 0 : out->actions.back().index + 1;
+  out->actions.push_back({sequence, index, action});
+}
+
+void CoreState::changed(Change::What what, std::uint64_t id) { out->changes.push_back({what, id}); }
+
+TimerId CoreState::set_timer(Timer timer) {
+  timer.id = timers.next_id();
+  timers.add() = timer;
+  act(SetTimer{timer.id, timer.due});
+  return timer.id;
+}
+
+std::int64_t CoreState::chips_left(TenantId id) const {
+  const Tenant& tenant = tenants[id.value - 1];
+  return tenant.quota.chips_max == 0 ? INT64_MAX : tenant.quota.chips_max - tenant.chips_held;
+}
+
+void CoreState::schedule() {
+  placements.clear();
+  placed_chips.clear();
+  policy->decide(pool, *this, now, placements, placed_chips);
+  for (const Placement& placement : placements) {
+    Task& task = tasks.at(placement.task);
+    const auto first = placed_chips.begin() + static_cast<std::ptrdiff_t>(placement.first);
+    task.chips.assign(first, first + static_cast<std::ptrdiff_t>(placement.count));
+    start(task);
+  }
+}
+
+Result<KindChoice> CoreState::choose_kinds(const std::vector<std::string>& names) const {
+  KindChoice choice;
+  if (names.empty()) {
+    return choice;
+  }
+  choice.mask = 0;
+  std::string known;
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find(kinds, name, &ChipKind::name);
+    if (found == kinds.end()) {
+      for (const ChipKind& kind : kinds) {
+        known += (known.empty() ? "" : ", ") + kind.name;
+      }
+      return fail(ErrorKind::invalid, fmt::format("no chip of kind '{}' is in this centre", name), "chip_kinds",
+                  known.empty() ? "the centre has no chips yet" : "it has: " + known);
+    }
+    const auto index = static_cast<KindIndex>(found - kinds.begin());
+    if ((choice.mask >> index & 1) == 0 && choice.count < kKindChoicesMax) {
+      choice.mask |= KindMask{1} << index;
+      choice.order[choice.count++] = index;
+    }
+  }
+  return choice;
+}
+
+Result<void> CoreState::check_fits(TenantId tenant_id, const std::vector<std::string>& kind_names, const Gang& gang) const {
+  TRY_ASSIGN(const KindChoice choice, choose_kinds(kind_names));
+  const std::int64_t wanted = gang.workers * gang.chips;
+  const Tenant& tenant = tenants[tenant_id.value - 1];
+  if (tenant.quota.chips_max > 0 && wanted > tenant.quota.chips_max) {
+    return fail(ErrorKind::exhausted, fmt::format("asks for {} chips; tenant '{}' may hold {}", wanted, tenant.name, tenant.quota.chips_max),
+                "chips", "ask for fewer, or have the quota raised: centrale tenants set");
+  }
+  if (gang.workers <= pool.workers_ever(choice, gang, gang.workers)) {
+    return {};
+  }
+  std::string have;
+  for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+    if ((choice.mask >> kind & 1) == 0) {
+      continue;
+    }
+    KindChoice one;
+    one.mask = KindMask{1} << kind;
+    const std::int64_t total = pool.workers_ever(one, {.workers = 1, .chips = 1, .memory = {}}, INT64_MAX);
+    have += fmt::format("{}{} {}", have.empty() ? "" : ", ", total, kinds[kind].name);
+  }
+  const std::string shape = gang.workers == 1 ? fmt::format("{} chip{}", gang.chips, gang.chips == 1 ? "" : "s")
+                                              : fmt::format("{} workers with {} chip{} each", gang.workers, gang.chips, gang.chips == 1 ? "" : "s");
+  const std::string memory = gang.memory.value == 0 ? "" : fmt::format(" and {} MiB of memory each", gang.memory.value / 1'048'576);
+  return fail(ErrorKind::invalid,
+              fmt::format("asks for {}{}; the whole centre has {}", shape, memory, have.empty() ? "no such chips" : have), "chips",
+              "ask for less: it could never start (all chips of a worker are on one node, all workers on one kind)");
+}
+
+std::uint64_t Core::sequence() const { return state_->sequence; }
+Time Core::now() const { return state_->now; }
+
+std::vector<Action> Core::outstanding() const {
+  std::vector<Action> actions;
+  std::uint32_t index = 0;
+  const auto add = [&](Act act) { actions.push_back({state_->sequence, index++, act}); };
+  state_->tasks.each([&](const Task& task) {
+    if (task.state == TaskState::starting) {
+      add(StartTask{task.id});
+    } else if (task.state == TaskState::stopping) {
+      add(StopTask{task.id, state_->grace_of(task)});
+    }
+  });
+  state_->timers.each([&](const Timer& timer) { add(SetTimer{timer.id, timer.due}); });
+  return actions;
+}
+
+std::string Core::contradiction() const { return state_->contradiction(); }
+
+const Job* Core::job(JobId id) const { return state_->jobs.find(id); }
+
+const Job* Core::job(std::string_view name_or_id) const {
+  if (const auto id = parse_id<JobTag>(name_or_id)) {
+    if (const Job* found = job(*id)) {
+      return found;
+    }
+  }
+  const Job* newest = nullptr;
+  for (std::size_t i = 0; i < state_->tenants.size(); ++i) {
+    const auto found = state_->job_names.find(job_name_key(TenantId{i + 1}, name_or_id));
+    if (found != state_->job_names.end() && (newest == nullptr || newest->id < found->second)) {
+      newest = job(found->second);
+    }
+  }
+  return newest;
+}
+
+const Task* Core::task(TaskId id) const { return state_->tasks.find(id); }
+const Service* Core::service(ServiceId id) const { return state_->services.find(id); }
+
+const Service* Core::service(std::string_view name_or_id) const {
+  if (const auto id = parse_id<ServiceTag>(name_or_id)) {
+    if (const Service* found = service(*id)) {
+      return found;
+    }
+  }
+  const auto found = state_->service_names.find(std::string(name_or_id));
+  return found == state_->service_names.end() ? nullptr : service(found->second);
+}
+
+namespace {
+template <class T, class IdType>
+const T* dense(const std::vector<T>& items, IdType id) {
+  return id.value == 0 || id.value > items.size() ? nullptr : &items[id.value - 1];
+}
+}  // namespace
+
+const Tenant* Core::tenant(TenantId id) const { return dense(state_->tenants, id); }
+TenantId Core::tenant_of(std::string_view name) const {
+  const auto found = state_->tenant_names.find(std::string(name));
+  return found == state_->tenant_names.end() ? TenantId{} : found->second;
+}
+const Key* Core::key(KeyId id) const { return dense(state_->keys, id); }
+const Node* Core::node(NodeId id) const { return dense(state_->nodes, id); }
+NodeId Core::node_of(std::string_view name) const {
+  const auto found = state_->node_names.find(std::string(name));
+  return found == state_->node_names.end() ? NodeId{} : found->second;
+}
+const Chip& Core::chip(ChipId id) const {
+  ensure(id.value > 0 && id.value <= state_->chips.size());
+  return state_->chips[id.value - 1];
+}
+const std::string& Core::kind_name(std::int64_t kind) const { return state_->kinds[static_cast<std::size_t>(kind)].name; }
+std::size_t Core::node_count() const { return state_->nodes.size(); }
+std::size_t Core::chip_count() const { return state_->chips.size(); }
+std::size_t Core::tenant_count() const { return state_->tenants.size(); }
+std::size_t Core::key_count() const { return state_->keys.size(); }
+std::size_t Core::jobs_queued() const { return state_->policy->queued(); }
+void Core::each_job(const std::function<void(const Job&)>& f) const { state_->jobs.each(f); }
+void Core::each_task(const std::function<void(const Task&)>& f) const { state_->tasks.each(f); }
+void Core::each_service(const std::function<void(const Service&)>& f) const { state_->services.each(f); }
+
+Usage Core::usage(TenantId id, Time now) const {
+  Usage sum = state_->tenants[id.value - 1].usage;
+  state_->tasks.each([&](const Task& task) {
+    if (!task.chips.empty() && state_->tenant_of(task) == id) {
+      sum += state_->held(task, task.placed, now);
+    }
+  });
+  return sum;
+}
+
+Usage Core::usage(const Job& job, Time now) const {
+  Usage sum = job.usage;
+  const Task* task = state_->tasks.find(job.task);
+  if (task != nullptr && !task->chips.empty()) {
+    sum += state_->held(*task, task->placed, now);
+  }
+  return sum;
+}
+
+Usage Core::usage(const Service& service, Time now) const {
+  Usage sum = service.usage;
+  for (const ReplicaSlot& slot : service.replicas) {
+    const Task* task = state_->tasks.find(slot.task);
+    if (task != nullptr && !task->chips.empty()) {
+      sum += state_->held(*task, task->placed, now);
+    }
+  }
+  return sum;
+}
+
+std::string job_name_key(TenantId tenant, std::string_view name) { return fmt::format("{}/{}", tenant.value, name); }
+
+Nanos backoff_after(Nanos first, std::int64_t failures) {
+  constexpr Nanos kLongest = seconds(300);
+  Nanos wait = first;
+  for (std::int64_t i = 1; i < failures && wait < kLongest; ++i) {
+    wait = wait * 2;
+  }
+  return std::min(wait, kLongest);
+}
+
+}  // namespace centrale

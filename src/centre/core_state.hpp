@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to centre/: the state with its indexes, and the operations that core.cpp, jobs.cpp, services.cpp and nodes.cpp share.
+#pragma once
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ensure.hpp"
+#include "centre/core.hpp"
+
+namespace centrale {
+
+/// Things by id. Ids grow; forgotten ones leave from the front. A slot that is given back keeps its allocations for the next.
+template <class T, class IdType>
+class IdTable {
+ public:
+  [[nodiscard]] T* find(IdType id) {
+    return id.value < first_ || id.value >= first_ + slots_.size() ? nullptr : slots_[id.value - first_].get();
+  }
+  [[nodiscard]] const T* find(IdType id) const { return const_cast<IdTable*>(this)->find(id); }
+  [[nodiscard]] T& at(IdType id) {
+    T* const found = find(id);
+    ensure(found != nullptr);
+    return *found;
+  }
+  [[nodiscard]] IdType next_id() const { return IdType{first_ + slots_.size()}; }
+  T& add() {
+    std::unique_ptr<T> slot;
+    if (spare_.empty()) {
+      slot = std::make_unique<T>();
+    } else {
+      slot = std::move(spare_.back());
+      spare_.pop_back();
+    }
+    slots_.push_back(std::move(slot));
+    ++count_;
+    return *slots_.back();
+  }
+  void erase(IdType id) {
+    auto& slot = slots_[id.value - first_];
+    if (!slot) {
+      return;
+    }
+    reset(*slot);
+    if (spare_.size() < 4096) {
+      spare_.push_back(std::move(slot));
+    }
+    slot.reset();
+    --count_;
+    while (!slots_.empty() && !slots_.front()) {
+      slots_.pop_front();
+      ++first_;
+    }
+  }
+  template <class F>
+  void each(F&& f) const {
+    for (const auto& slot : slots_) {
+      if (slot) {
+        f(*slot);
+      }
+    }
+  }
+  [[nodiscard]] std::size_t size() const { return count_; }
+  /// For restore(): the next add() gets `next`; gaps stay empty.
+  void skip_to(IdType next) {
+    if (slots_.empty()) {
+      first_ = next.value;
+    }
+    while (first_ + slots_.size() < next.value) {
+      slots_.push_back(nullptr);
+    }
+  }
+
+ private:
+  static void reset(Task& task) {
+    auto chips = std::move(task.chips);
+    chips.clear();
+    task = Task{};
+    task.chips = std::move(chips);
+  }
+  template <class U>
+  static void reset(U& other) { other = U{}; }
+
+  std::deque<std::unique_ptr<T>> slots_;
+  std::vector<std::unique_ptr<T>> spare_;
+  std::uint64_t first_ = 1;
+  std::size_t count_ = 0;
+};
+
+/// Everything that a snapshot holds, in the form in which it is written.
+struct Saved {
+  std::int64_t version = 1;
+  std::uint64_t sequence = 0;
+  Time now;
+  std::vector<ChipKind> kinds;
+  std::vector<Node> nodes;
+  std::vector<Chip> chips;
+  std::vector<Tenant> tenants;
+  std::vector<Key> keys;
+  std::vector<Job> jobs;
+  std::vector<Task> tasks;
+  std::vector<Service> services;
+  std::vector<Timer> timers;
+  std::vector<JobId> finished;
+  JobId next_job;
+  TaskId next_task;
+  ServiceId next_service;
+  TimerId next_timer;
+};
+
+template <class V> void describe(V& v, Saved& s) {
+  v("version", s.version); v("sequence", s.sequence); v("now", s.now); v("kinds", s.kinds); v("nodes", s.nodes);
+  v("chips", s.chips); v("tenants", s.tenants); v("keys", s.keys); v("jobs", s.jobs); v("tasks", s.tasks);
+  v("services", s.services); v("timers", s.timers); v("finished", s.finished); v("next_job", s.next_job);
+  v("next_task", s.next_task); v("next_service", s.next_service); v("next_timer", s.next_timer);
+}
+
+/// How a task ended, as far as what follows from it goes.
+enum class Ending : unsigned char { done, failed, failed_for_good, asked, lost };
+
+struct CoreState final : Allowance {
+  CoreLimits limits;
+  std::unique_ptr<Policy> policy;
+
+  std::uint64_t sequence = 0;
+  Time now;
+  std::vector<ChipKind> kinds;
+  std::vector<Node> nodes;      // by id - 1, as chips, tenants and keys
+  std::vector<Chip> chips;
+  std::vector<Tenant> tenants;
+  std::vector<Key> keys;
+  IdTable<Job, JobId> jobs;
+  IdTable<Task, TaskId> tasks;  // those not exited
+  IdTable<Service, ServiceId> services;
+  IdTable<Timer, TimerId> timers;
+  std::deque<JobId> finished;   // oldest first; forgotten beyond the limit
+
+  // Derived.
+  Pool pool;
+  std::unordered_map<std::string, NodeId> node_names;
+  std::unordered_map<std::string, TenantId> tenant_names;
+  std::unordered_map<std::string, ServiceId> service_names;
+  std::unordered_map<std::string, JobId> job_names;  // "tenant id/name": the newest
+  std::unordered_map<std::string, KeyId> key_hashes;
+  std::size_t unfinished_jobs = 0;
+
+  // Of the apply() under way.
+  Output* out = nullptr;
+  bool schedule_wanted = false;
+  std::vector<Placement> placements;      // kept to save allocations
+  std::vector<ChipId> placed_chips;
+
+  [[nodiscard]] std::int64_t chips_left(TenantId tenant) const override;
+
+  // core.cpp
+  void act(Act action);
+  void changed(Change::What what, std::uint64_t id);
+  TimerId set_timer(Timer timer);
+  void schedule();
+  [[nodiscard]] Result<KindChoice> choose_kinds(const std::vector<std::string>& names) const;
+  [[nodiscard]] Result<void> check_fits(TenantId tenant, const std::vector<std::string>& kind_names, const Gang& gang) const;
+
+  // nodes.cpp
+  Result<void> on(NodeJoined& e);
+  Result<void> on(NodeLost& e);
+  Result<void> on(NodeDrained& e);
+  Result<void> on(NodeResumed& e);
+  Result<void> on(ChipFailed& e);
+  Result<void> on(ChipRepaired& e);
+  Result<Node*> node_at(NodeId id);
+  void set_health(ChipId id, ChipHealth health);
+  Result<void> check_groups(const NodeJoined& e) const;
+  std::int64_t kind_index(const std::string& name);
+  void update_chips(NodeId id, const std::vector<ChipGroup>& groups);
+  /// The task cannot stay where it is: it is stopped and placed again, at no cost to its restart budget.
+  void evict(Task& task, const char* why);
+
+  // tenants.cpp
+  Result<void> on(TenantDefined& e);
+  Result<void> on(KeyAdded& e);
+  Result<void> on(KeyRevoked& e);
+  Result<void> on(TokensMetered& e);
+  [[nodiscard]] Result<void> check_tenant(TenantId id) const;
+  /// What a task's chips cost from `from` to `to`.
+  [[nodiscard]] Usage held(const Task& task, Time from, Time to) const;
+
+  // jobs.cpp
+  Result<void> on(JobSubmitted& e);
+  Result<void> on(JobCancelled& e);
+  void enqueue(Job& job);
+  void finish(Job& job, JobState state, std::string message);
+  void resolve_dependents(JobId first);
+  void forget_old_jobs();
+  void job_task_ended(Job& job, const Task& task, Ending ending, std::string message);
+  void retry_or_fail(Job& job, std::string message);
+  [[nodiscard]] Result<std::vector<JobId>> unmet_dependencies(TenantId tenant, const JobSpec& spec) const;
+  [[nodiscard]] Request request_of(const Job& job) const;
+
+  // services.cpp
+  Result<void> on(ServiceDefined& e);
+  Result<void> on(ServiceScaled& e);
+  Result<void> on(ServiceRemoved& e);
+  Result<void> on(ReplicaReady& e);
+  Result<void> on(ReplicaUnready& e);
+  /// Makes what runs agree with what is wanted. May erase the service, as the last thing.
+  void reconcile(Service& service);
+  void stop_replica(ReplicaSlot& slot);
+  void roll(Service& service);
+  void start_replica(Service& service, std::size_t ordinal);
+  void replica_task_ended(Service& service, const Task& task, Ending ending, std::string message);
+  [[nodiscard]] Request request_of(const Service& service, const Task& task) const;
+  [[nodiscard]] Result<Service*> service_at(ServiceId id);
+
+  // tasks.cpp
+  Result<void> on(TaskStarted& e);
+  Result<void> on(TaskStartFailed& e);
+  Result<void> on(TaskProgressed& e);
+  Result<void> on(TaskExited& e);
+  Result<void> on(TimerFired& e);
+  void start(Task& task);             // it was placed
+  void stop(Task& task);              // asks the driver; takes a queued one back
+  void end(Task& task, Ending ending, std::string message, Millijoules energy);
+  void release_chips(Task& task);
+  [[nodiscard]] Request request_of(const Task& task) const;
+  [[nodiscard]] TenantId tenant_of(const Task& task) const;
+  [[nodiscard]] Nanos grace_of(const Task& task) const;
+
+  // snapshot.cpp
+  [[nodiscard]] Saved save() const;
+  Result<void> load(Saved saved);
+  [[nodiscard]] std::string contradiction() const;
+};
+
+/// The key of job_names.
+[[nodiscard]] std::string job_name_key(TenantId tenant, std::string_view name);
+/// Back-off: doubles with each failure in a row, up to 5 minutes.
+[[nodiscard]] Nanos backoff_after(Nanos first, std::int64_t failures);
+
+}  // namespace centrale

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a job: submitted, waiting, retried, finished; dependencies and arrays.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "centre/core_state.hpp"
+
+namespace centrale {
+
+namespace {
+/// Elements of one array stand in the queue in order: room for them between two submissions.
+constexpr std::uint64_t kOrderStep = 1U << 20U;
+static_assert(kArrayMax < kOrderStep);
+}  // namespace
+
+Request CoreState::request_of(const Job& job) const {
+  return {.task = job.task, .tenant = job.tenant, .priority = job.spec.priority, .order = job.order,
+          .kinds = choose_kinds(job.spec.chip_kinds).value_or(KindChoice{}),
+          .gang = {.workers = job.spec.workers, .chips = job.spec.chips, .memory = job.spec.memory}};
+}
+
+Result<std::vector<JobId>> CoreState::unmet_dependencies(TenantId tenant, const JobSpec& spec) const {
+  std::vector<JobId> unmet;
+  for (const std::string& name : spec.after) {
+    const Job* job = nullptr;
+    if (const auto found = job_names.find(job_name_key(tenant, name)); found != job_names.end()) {
+      job = jobs.find(found->second);
+    } else if (const auto id = parse_id<JobTag>(name)) {
+      job = jobs.find(*id);
+    }
+    if (job == nullptr || job->tenant != tenant) {
+      return fail(ErrorKind::not_found, fmt::format("there is no job '{}'", name), "after", "submit it first, or name one of: centrale ps --all");
+    }
+    // A name stands for the whole array.
+    const auto first = job->array_index < 0 ? job->id.value : job->id.value - static_cast<std::uint64_t>(job->array_index);
+    const auto count = job->array_index < 0 || name == to_string(job->id) ? std::uint64_t{1} : static_cast<std::uint64_t>(job->spec.array);
+    for (std::uint64_t id = count == 1 ? job->id.value : first; id < (count == 1 ? job->id.value : first) + count; ++id) {
+      const Job* const each = jobs.find(JobId{id});
+      if (each == nullptr || each->state == JobState::done) {
+        continue;  // forgotten jobs of a known array have ended well, or the array would have a failed one
+      }
+      if (is_final(each->state)) {
+        return fail(ErrorKind::conflict, fmt::format("'{}' ({}) has {}", name, to_string(each->id),
+                                                     each->state == JobState::failed ? "failed" : "been cancelled"),
+                    "after", "submit it again first");
+      }
+      if (std::ranges::find(unmet, each->id) == unmet.end()) {
+        unmet.push_back(each->id);
+      }
+    }
+  }
+  return unmet;
+}
+
+Result<void> CoreState::on(JobSubmitted& e) {
+  TRY(check_tenant(e.tenant));
+  TRY(validate(e.spec));
+  const std::int64_t copies = std::max<std::int64_t>(1, e.spec.array);
+  if (unfinished_jobs + static_cast<std::size_t>(copies) > limits.jobs_queued_max) {
+    return fail(ErrorKind::exhausted, fmt::format("the centre holds {} unfinished jobs, its limit", limits.jobs_queued_max), {}, "wait until some are done");
+  }
+  TRY(check_fits(e.tenant, e.spec.chip_kinds, {.workers = e.spec.workers, .chips = e.spec.chips, .memory = e.spec.memory}));
+  TRY_ASSIGN(const std::vector<JobId> unmet, unmet_dependencies(e.tenant, e.spec));
+  out->created = jobs.next_id().value;
+  JobId last;
+  for (std::int64_t copy = 0; copy < copies; ++copy) {
+    const JobId id = jobs.next_id();
+    Job& job = jobs.add();
+    last = id;
+    job.id = id;
+    job.tenant = e.tenant;
+    if (copy + 1 == copies) {
+      job.spec = std::move(e.spec);
+    } else {
+      job.spec = e.spec;
+    }
+    job.array_index = job.spec.array > 0 ? copy : -1;
+    job.order = sequence * kOrderStep + static_cast<std::uint64_t>(copy);
+    job.submitted = now;
+    job.unmet = unmet;
+    for (const JobId dependency : unmet) {
+      jobs.at(dependency).dependents.push_back(id);
+    }
+    ++unfinished_jobs;
+    if (unmet.empty()) {
+      enqueue(job);
+    } else {
+      job.wait = WaitReason::dependency;
+      changed(Change::What::job, id.value);
+    }
+  }
+  const Job& newest = jobs.at(last);
+  job_names[job_name_key(newest.tenant, newest.spec.name)] = last;
+  return {};
+}
+
+void CoreState::enqueue(Job& job) {
+  job.state = JobState::queued;
+  job.wait = WaitReason::chips;
+  job.task = tasks.next_id();
+  Task& task = tasks.add();
+  task.id = job.task;
+  task.job = job.id;
+  task.chips_per_worker = job.spec.chips;
+  task.memory = job.spec.memory;
+  policy->enqueue(request_of(job));
+  changed(Change::What::job, job.id.value);
+}
+
+Result<void> CoreState::on(JobCancelled& e) {
+  Job* const job = jobs.find(e.job);
+  if (job == nullptr) {
+    return fail(ErrorKind::not_found, fmt::format("there is no job {}", to_string(e.job)));
+  }
+  if (is_final(job->state)) {
+    return fail(ErrorKind::conflict, fmt::format("job {} is already {}", to_string(e.job), enum_name(job->state)));
+  }
+  job->cancel_wanted = true;
+  Task* const task = tasks.find(job->task);
+  if (task == nullptr || task->state == TaskState::queued) {
+    if (task != nullptr) {
+      stop(*task);
+    }
+    const JobId id = job->id;
+    finish(*job, JobState::cancelled, "cancelled");
+    resolve_dependents(id);
+    forget_old_jobs();
+    return {};
+  }
+  job->state = JobState::stopping;
+  stop(*task);
+  changed(Change::What::job, job->id.value);
+  return {};
+}
+
+void CoreState::finish(Job& job, JobState state, std::string message) {
+  job.state = state;
+  job.wait = WaitReason::none;
+  job.finished = now;
+  job.message = std::move(message);
+  job.unmet.clear();
+  finished.push_back(job.id);
+  --unfinished_jobs;
+  changed(Change::What::job, job.id.value);
+}
+
+void CoreState::resolve_dependents(JobId first) {
+  std::vector<JobId> ended{first};  // a failure runs down the chain, without recursion
+  while (!ended.empty()) {
+    Job& job = jobs.at(ended.back());
+    ended.pop_back();
+    const std::vector<JobId> dependents = std::move(job.dependents);
+    job.dependents.clear();
+    for (const JobId id : dependents) {
+      Job* const dependent = jobs.find(id);
+      if (dependent == nullptr || is_final(dependent->state)) {
+        continue;
+      }
+      if (job.state == JobState::done) {
+        std::erase(dependent->unmet, job.id);
+        if (dependent->unmet.empty() && dependent->wait == WaitReason::dependency) {
+          enqueue(*dependent);
+        }
+      } else {
+        finish(*dependent, job.state, fmt::format("{} ({}), which it was to run after, {}", job.spec.name, to_string(job.id),
+                                                  job.state == JobState::failed ? "failed" : "was cancelled"));
+        ended.push_back(id);
+      }
+    }
+  }
+}
+
+void CoreState::forget_old_jobs() {
+  while (finished.size() > limits.jobs_finished_kept) {
+    const JobId id = finished.front();
+    finished.pop_front();
+    const Job& job = jobs.at(id);
+    const auto name = job_names.find(job_name_key(job.tenant, job.spec.name));
+    if (name != job_names.end() && name->second == id) {
+      job_names.erase(name);
+    }
+    jobs.erase(id);
+  }
+}
+
+void CoreState::job_task_ended(Job& job, const Task&, Ending ending, std::string message) {
+  const JobId id = job.id;
+  if (ending == Ending::done) {
+    finish(job, JobState::done, {});
+  } else if (job.cancel_wanted) {
+    finish(job, JobState::cancelled, "cancelled");
+  } else if (job.over_time) {
+    finish(job, JobState::failed, fmt::format("stopped: over its time limit of {} s", job.spec.time_limit.value / 1'000'000'000));
+  } else if (ending == Ending::asked) {  // the centre took its chips away: back to its place in the queue, at no cost
+    job.message = std::move(message);
+    enqueue(job);
+    return;
+  } else if (ending == Ending::failed_for_good) {
+    finish(job, JobState::failed, std::move(message));
+  } else {
+    retry_or_fail(job, std::move(message));
+    if (!is_final(job.state)) {
+      return;
+    }
+  }
+  resolve_dependents(id);
+  forget_old_jobs();
+}
+
+void CoreState::retry_or_fail(Job& job, std::string message) {
+  ++job.failures;
+  if (job.failures > job.spec.restarts) {
+    finish(job, JobState::failed, std::move(message));
+    return;
+  }
+  job.state = JobState::queued;
+  job.wait = WaitReason::backoff;
+  job.message = std::move(message);
+  set_timer({.id = {}, .due = now + backoff_after(job.spec.backoff, job.failures), .purpose = TimerPurpose::retry_job,
+             .job = job.id, .service = {}, .task = {}});
+  changed(Change::What::job, job.id.value);
+}
+
+}  // namespace centrale

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state as text and back, and the check that it does not contradict itself. Events as text.
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/json.hpp"
+#include "centre/core_state.hpp"
+
+namespace centrale {
+
+void encode(const Event& event, std::string& out) { write_json(out, event); }
+
+Result<Event> decode(std::string_view text) {
+  Event event;
+  TRY(read_json(text, event, JsonStrictness::lenient));
+  return event;
+}
+
+Saved CoreState::save() const {
+  Saved saved;
+  saved.sequence = sequence;
+  saved.now = now;
+  saved.kinds = kinds;
+  saved.nodes = nodes;
+  saved.chips = chips;
+  saved.tenants = tenants;
+  saved.keys = keys;
+  jobs.each([&](const Job& job) { saved.jobs.push_back(job); });
+  tasks.each([&](const Task& task) { saved.tasks.push_back(task); });
+  services.each([&](const Service& service) { saved.services.push_back(service); });
+  timers.each([&](const Timer& timer) { saved.timers.push_back(timer); });
+  saved.finished.assign(finished.begin(), finished.end());
+  saved.next_job = jobs.next_id();
+  saved.next_task = tasks.next_id();
+  saved.next_service = services.next_id();
+  saved.next_timer = timers.next_id();
+  return saved;
+}
+
+namespace {
+
+template <class T, class IdType>
+Result<void> fill(IdTable<T, IdType>& table, std::vector<T>& items, IdType next, const char* what) {
+  IdType last;
+  for (T& item : items) {
+    if (item.id <= last || item.id >= next) {
+      return fail(ErrorKind::invalid, fmt::format("{} {} is out of order", what, to_string(item.id)), "snapshot");
+    }
+    last = item.id;
+    table.skip_to(item.id);
+    table.add() = std::move(item);
+  }
+  table.skip_to(next);
+  return {};
+}
+
+Error broken(std::string what) { return {ErrorKind::invalid, std::move(what), "snapshot", "restore the journal from a backup"}; }
+
+}  // namespace
+
+Result<void> CoreState::load(Saved saved) {
+  if (saved.version != 1) {
+    return fail(ErrorKind::invalid, fmt::format("version {} of the state; this Centrale knows 1", saved.version), "snapshot", "upgrade Centrale");
+  }
+  sequence = saved.sequence;
+  now = saved.now;
+  kinds = std::move(saved.kinds);
+  nodes = std::move(saved.nodes);
+  chips = std::move(saved.chips);
+  tenants = std::move(saved.tenants);
+  keys = std::move(saved.keys);
+  TRY(fill(jobs, saved.jobs, saved.next_job, "job"));
+  TRY(fill(tasks, saved.tasks, saved.next_task, "task"));
+  TRY(fill(services, saved.services, saved.next_service, "service"));
+  TRY(fill(timers, saved.timers, saved.next_timer, "timer"));
+  finished.assign(saved.finished.begin(), saved.finished.end());
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    node_names[nodes[i].name] = NodeId{i + 1};
+    pool.add_node(nodes[i].memory);
+    pool.set_schedulable(i, nodes[i].state == NodeState::up);
+  }
+  for (std::size_t i = 0; i < chips.size(); ++i) {
+    const Chip& chip = chips[i];
+    if (chip.node.value == 0 || chip.node.value > nodes.size() || chip.kind < 0 || chip.kind >= static_cast<std::int64_t>(kinds.size()) || kinds.size() > kKindsMax) {
+      return std::unexpected(broken(fmt::format("chip {} belongs nowhere", i + 1)));
+    }
+    const ChipId id = pool.add_chip(chip.node.value - 1, static_cast<KindIndex>(chip.kind));
+    pool.set_usable(id, chip.health == ChipHealth::ok);
+    pool.set_free(id, !chip.holder);
+  }
+  for (std::size_t i = 0; i < tenants.size(); ++i) {
+    tenant_names[tenants[i].name] = TenantId{i + 1};
+  }
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    key_hashes[keys[i].hash] = KeyId{i + 1};
+  }
+  Result<void> result;
+  services.each([&](const Service& service) {
+    service_names[service.spec.name] = service.id;
+    if (!check_tenant(service.tenant)) {
+      result = std::unexpected(broken(fmt::format("service {} has no tenant", to_string(service.id))));
+    }
+  });
+  jobs.each([&](const Job& job) {
+    job_names[job_name_key(job.tenant, job.spec.name)] = job.id;  // by id: the newest stays
+    unfinished_jobs += is_final(job.state) ? 0U : 1U;
+    if (!check_tenant(job.tenant)) {
+      result = std::unexpected(broken(fmt::format("job {} has no tenant", to_string(job.id))));
+    }
+  });
+  TRY(result);
+  tasks.each([&](const Task& task) {
+    if ((task.job && jobs.find(task.job) == nullptr) || (task.service && services.find(task.service) == nullptr) || (!task.job && !task.service) ||
+        task.chips_per_worker < 1) {
+      result = std::unexpected(broken(fmt::format("task {} belongs to nothing", to_string(task.id))));
+      return;
+    }
+    if (task.state == TaskState::queued) {
+      policy->enqueue(request_of(task));
+    }
+    for (std::size_t i = 0; i < task.chips.size(); ++i) {
+      if (task.chips[i].value == 0 || task.chips[i].value > chips.size()) {
+        result = std::unexpected(broken(fmt::format("task {} holds a chip that is not there", to_string(task.id))));
+        return;
+      }
+      if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) {
+        pool.take_memory(pool.node_of(task.chips[i]), task.memory);
+      }
+    }
+  });
+  TRY(result);
+  const std::string wrong = contradiction();
+  if (!wrong.empty()) {
+    return std::unexpected(broken(wrong));
+  }
+  return {};
+}
+
+std::string Core::snapshot() const {
+  std::string text;
+  write_json(text, state_->save());
+  return text;
+}
+
+Result<Core> Core::restore(std::string_view snapshot, std::unique_ptr<Policy> policy, CoreLimits limits) {
+  Core core(std::move(policy), limits);
+  Saved saved;
+  TRY(read_json(snapshot, saved, JsonStrictness::lenient));
+  TRY(core.state_->load(std::move(saved)));
+  return core;
+}
+
+namespace {
+
+/// The state that a job must have while its task is in `task`.
+bool agrees(const Job& job, const Task* task) {
+  if (is_final(job.state)) {
+    return task == nullptr;
+  }
+  if (task == nullptr) {
+    return job.state == JobState::queued && (job.wait == WaitReason::dependency || job.wait == WaitReason::backoff);
+  }
+  switch (task->state) {
+    case TaskState::queued: return job.state == JobState::queued && job.wait == WaitReason::chips;
+    case TaskState::starting: return job.state == JobState::starting;
+    case TaskState::running: return job.state == JobState::running;
+    case TaskState::stopping: return job.state == JobState::stopping;
+    case TaskState::exited: return false;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string CoreState::contradiction() const {
+  std::string wrong;
+  const auto say = [&](std::string text) {
+    if (wrong.empty()) {
+      wrong = std::move(text);
+    }
+  };
+  std::vector<std::int64_t> held_by_tenant(tenants.size(), 0);
+  std::vector<Bytes> memory_taken(nodes.size());
+  std::size_t held = 0;
+  std::size_t queued = 0;
+  tasks.each([&](const Task& task) {
+    queued += task.state == TaskState::queued ? 1U : 0U;
+    if ((task.state == TaskState::queued) != task.chips.empty()) {
+      say(fmt::format("task {} is {} with {} chips", to_string(task.id), enum_name(task.state), task.chips.size()));
+    }
+    const TaskId owner_task = task.job ? jobs.find(task.job)->task
+                                       : static_cast<std::size_t>(task.ordinal) < services.find(task.service)->replicas.size()
+                                             ? services.find(task.service)->replicas[static_cast<std::size_t>(task.ordinal)].task
+                                             : TaskId{};
+    if (owner_task != task.id) {
+      say(fmt::format("task {} runs for an owner that has {}", to_string(task.id), to_string(owner_task)));
+    }
+    held += task.chips.size();
+    held_by_tenant[tenant_of(task).value - 1] += static_cast<std::int64_t>(task.chips.size());
+    for (std::size_t i = 0; i < task.chips.size(); ++i) {
+      if (chips[task.chips[i].value - 1].holder != task.id) {
+        say(fmt::format("chip {} is held by {} and used by {}", to_string(task.chips[i]), to_string(chips[task.chips[i].value - 1].holder), to_string(task.id)));
+      }
+      if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) {
+        memory_taken[chips[task.chips[i].value - 1].node.value - 1] += task.memory;
+      }
+    }
+  });
+  if (queued != policy->queued()) {
+    say(fmt::format("{} tasks are queued, the policy has {}", queued, policy->queued()));
+  }
+  for (std::size_t i = 0; i < chips.size(); ++i) {
+    if (chips[i].holder) {
+      --held;
+      if (tasks.find(chips[i].holder) == nullptr) {
+        say(fmt::format("chip c{} is held by {}, which is not there", i + 1, to_string(chips[i].holder)));
+      }
+    }
+    if (pool.is_free(ChipId{i + 1}) == static_cast<bool>(chips[i].holder)) {
+      say(fmt::format("chip c{} is free and held", i + 1));
+    }
+  }
+  if (held != 0) {
+    say("chips are held that no task uses, or used twice");
+  }
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (pool.memory_free(i) != nodes[i].memory - memory_taken[i]) {
+      say(fmt::format("node {}: memory does not add up", nodes[i].name));
+    }
+  }
+  for (std::size_t i = 0; i < tenants.size(); ++i) {
+    if (tenants[i].chips_held != held_by_tenant[i]) {
+      say(fmt::format("tenant {} holds {} chips, counted {}", tenants[i].name, tenants[i].chips_held, held_by_tenant[i]));
+    }
+  }
+  std::size_t unfinished = 0;
+  std::size_t final_jobs = 0;
+  jobs.each([&](const Job& job) {
+    (is_final(job.state) ? final_jobs : unfinished) += 1;
+    if (!agrees(job, tasks.find(job.task))) {
+      say(fmt::format("job {} is {}, its task {} is not", to_string(job.id), enum_name(job.state), to_string(job.task)));
+    }
+  });
+  if (unfinished != unfinished_jobs || final_jobs != finished.size()) {
+    say("jobs are not all accounted for");
+  }
+  services.each([&](const Service& service) {
+    for (const ReplicaSlot& slot : service.replicas) {
+      if (slot.task && tasks.find(slot.task) == nullptr) {
+        say(fmt::format("service {} has a replica {} that is not there", service.spec.name, to_string(slot.task)));
+      }
+    }
+  });
+  return wrong;
+}
+
+}  // namespace centrale
