@@ -7,7 +7,7 @@
 
 #include "base/ensure.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 namespace {
 
 using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
@@ -109,4 +109,4 @@ Retention retain(std::span<const std::uint64_t> snapshots, std::uint64_t first, 
   return result;
 }
 
-}  // namespace centrale::operate
+}  // namespace centrale

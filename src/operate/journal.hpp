@@ -14,7 +14,7 @@
 
 #include "base/result.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 
 // An event is a fact of a few hundred bytes; the largest is a submit with its files inline.
 inline constexpr std::size_t kPayloadBytesMax = 16u << 20;
@@ -103,4 +103,4 @@ void ensure_appendable(std::span<const Record> batch, std::uint64_t last_sequenc
 /// Covers sequence, time and payload, so that a record that lands under another's number is noticed.
 [[nodiscard]] std::uint32_t record_checksum(const Record&);
 
-}  // namespace centrale::operate
+}  // namespace centrale

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
-namespace centrale::operate {
+namespace centrale {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -47,4 +47,4 @@ Result<double> measure_recovery(Journal& journal) {
   return static_cast<double>(recovered.events) / seconds_since(start);
 }
 
-}  // namespace centrale::operate
+}  // namespace centrale

@@ -5,7 +5,7 @@
 
 #include "operate/journal.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 
 struct AppendFigures {
   double durable_per_s = 0;
@@ -18,4 +18,4 @@ struct AppendFigures {
 /// Events a second through recover(), everything checked.
 [[nodiscard]] Result<double> measure_recovery(Journal& journal);
 
-}  // namespace centrale::operate
+}  // namespace centrale

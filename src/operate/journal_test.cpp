@@ -14,13 +14,13 @@
 #include "operate/memory_journal.hpp"
 #include "operate/sqlite_journal.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 namespace {
 
-using testing::append_next;
-using testing::payload_of;
-using testing::recover_and_check;
-using testing::save_state;
+using journal_testing::append_next;
+using journal_testing::payload_of;
+using journal_testing::recover_and_check;
+using journal_testing::save_state;
 
 constexpr std::uint64_t kForever = std::numeric_limits<std::uint64_t>::max();
 
@@ -32,7 +32,7 @@ struct MemoryWorld {
 };
 
 struct SqliteWorld {
-  testing::TempFolder folder;
+  journal_testing::TempFolder folder;
   Result<std::unique_ptr<Journal>> open(const JournalOptions& options = {}) {
     return SqliteJournal::open(folder / "journal", options);
   }
@@ -303,4 +303,4 @@ TEST(JournalChecksum, IsCrc32c) {
 }
 
 }  // namespace
-}  // namespace centrale::operate
+}  // namespace centrale

@@ -10,7 +10,7 @@
 
 #include "operate/journal.hpp"
 
-namespace centrale::operate::testing {
+namespace centrale::journal_testing {
 
 class TempFolder {
  public:
@@ -84,4 +84,4 @@ inline Result<void> save_state(Journal& journal) {
   return journal.save_snapshot(journal.last_sequence(), fmt::format("state after {}", journal.last_sequence()));
 }
 
-}  // namespace centrale::operate::testing
+}  // namespace centrale::journal_testing

@@ -8,7 +8,7 @@
 
 #include "base/ensure.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 namespace {
 
 constexpr const char* kWhere = "memory journal";
@@ -164,4 +164,4 @@ Result<std::unique_ptr<JournalReader>> MemoryJournal::open_reader() const {
   return std::make_unique<MemoryJournalReader>(disk_);
 }
 
-}  // namespace centrale::operate
+}  // namespace centrale

@@ -8,7 +8,7 @@
 
 #include "operate/journal.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 
 /// What outlives a crash. One journal at a time may have it open.
 struct MemoryDisk {
@@ -57,4 +57,4 @@ class MemoryJournal final : public Journal {
   bool crashed_ = false;
 };
 
-}  // namespace centrale::operate
+}  // namespace centrale

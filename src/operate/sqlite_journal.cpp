@@ -12,7 +12,10 @@
 #include "operate/sqlite_journal_file.hpp"
 #include "operate/sqlite_journal_read.hpp"
 
-namespace centrale::operate {
+namespace centrale {
+
+using namespace sqlite;
+
 namespace {
 
 constexpr std::size_t kPartBytes = 8u << 20;
@@ -239,4 +242,4 @@ std::uint64_t SqliteJournal::last_sequence() const { return state_->last; }
 
 Result<std::unique_ptr<JournalReader>> SqliteJournal::open_reader() const { return open_sqlite_reader(state_->path); }
 
-}  // namespace centrale::operate
+}  // namespace centrale

@@ -7,7 +7,7 @@
 
 #include "operate/journal.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 
 // Written into the file's header; a journal with a larger number was written by a newer Centrale.
 inline constexpr std::uint32_t kJournalSchema = 1;
@@ -38,4 +38,4 @@ class SqliteJournal final : public Journal {
 /// Reads a journal that may or may not have a writer; never takes the writer's lock, never changes an event.
 [[nodiscard]] Result<std::unique_ptr<JournalReader>> open_sqlite_reader(const std::filesystem::path& path);
 
-}  // namespace centrale::operate
+}  // namespace centrale

@@ -15,7 +15,7 @@
 
 #include "operate/sqlite_journal.hpp"
 
-namespace centrale::operate {
+namespace centrale::sqlite {
 namespace {
 
 constexpr std::string_view kSqliteMagic{"SQLite format 3\0", 16};
@@ -275,4 +275,4 @@ WriterLock::~WriterLock() {
   }
 }
 
-}  // namespace centrale::operate
+}  // namespace centrale::sqlite

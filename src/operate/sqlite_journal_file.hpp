@@ -11,7 +11,7 @@
 
 #include "base/result.hpp"
 
-namespace centrale::operate {
+namespace centrale::sqlite {
 
 struct CloseConnection {
   void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
@@ -59,4 +59,4 @@ class WriterLock {
   int fd_;
 };
 
-}  // namespace centrale::operate
+}  // namespace centrale::sqlite

@@ -11,7 +11,7 @@
 
 #include "operate/sqlite_journal.hpp"
 
-namespace centrale::operate {
+namespace centrale::sqlite {
 namespace {
 
 // A read transaction keeps the WAL from starting over, so a long stream is read in slices.
@@ -201,15 +201,19 @@ Result<std::uint64_t> read_events(sqlite3* db, std::uint64_t from, std::uint64_t
   return next;
 }
 
+}  // namespace centrale::sqlite
+
+namespace centrale {
+
 Result<std::unique_ptr<JournalReader>> open_sqlite_reader(const std::filesystem::path& path_in) {
-  TRY_ASSIGN(const std::string path, resolve_journal_path(path_in));
+  TRY_ASSIGN(const std::string path, sqlite::resolve_journal_path(path_in));
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0 && errno == ENOENT) {
     return fail(ErrorKind::not_found, "there is no journal", path);
   }
-  TRY_ASSIGN(Connection db, connect(path, SQLITE_OPEN_READONLY));
-  TRY(check_journal_schema(db.get(), path));
-  return std::make_unique<SqliteJournalReader>(std::move(db), path);
+  TRY_ASSIGN(sqlite::Connection db, sqlite::connect(path, SQLITE_OPEN_READONLY));
+  TRY(sqlite::check_journal_schema(db.get(), path));
+  return std::make_unique<sqlite::SqliteJournalReader>(std::move(db), path);
 }
 
-}  // namespace centrale::operate
+}  // namespace centrale

@@ -6,7 +6,7 @@
 #include "operate/journal.hpp"
 #include "operate/sqlite_journal_file.hpp"
 
-namespace centrale::operate {
+namespace centrale::sqlite {
 
 [[nodiscard]] Result<void> check_journal_schema(sqlite3* db, const std::string& path);
 [[nodiscard]] Result<JournalReader::Range> event_range(sqlite3* db, const std::string& path);
@@ -19,4 +19,4 @@ namespace centrale::operate {
 [[nodiscard]] Result<std::uint64_t> read_events(sqlite3* db, std::uint64_t from, std::uint64_t to,
                                                 const VisitRecord& visit, const std::string& path);
 
-}  // namespace centrale::operate
+}  // namespace centrale::sqlite

@@ -20,14 +20,14 @@
 
 #include "operate/journal_testing.hpp"
 
-namespace centrale::operate {
+namespace centrale {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::append_next;
-using testing::recover_and_check;
-using testing::save_state;
-using testing::TempFolder;
+using journal_testing::append_next;
+using journal_testing::recover_and_check;
+using journal_testing::save_state;
+using journal_testing::TempFolder;
 namespace fs = std::filesystem;
 
 std::string bytes_of(const fs::path& path) {
@@ -305,7 +305,7 @@ void expect_whole(const fs::path& path) {
   std::uint64_t next = 1;
   const auto reader = (*journal)->open_reader();
   const auto read = (*reader)->read(1, ~std::uint64_t{0}, [&](const Record& record) -> Result<void> {
-    EXPECT_EQ(record.payload, testing::payload_of(next++));
+    EXPECT_EQ(record.payload, journal_testing::payload_of(next++));
     return {};
   });
   EXPECT_EQ(read.value(), recovered->last_sequence + 1);
@@ -400,4 +400,4 @@ TEST(SqliteJournal, LosesNothingThatWasAcknowledgedWhenKilledAtAnyInstant) {
 }
 
 }  // namespace
-}  // namespace centrale::operate
+}  // namespace centrale
