@@ -111,15 +111,30 @@ Result<void> CoreState::check_fits(TenantId tenant_id, const std::vector<std::st
   if (gang.workers <= pool.workers_ever(choice, gang, gang.workers)) {
     return {};
   }
+  // Not on the nodes that are up. Those that are drained or lost will be back: count what is installed, which only what
+  // does not fit now has to pay for.
+  std::vector<std::int64_t> installed(kinds.size(), 0);
+  std::vector<std::int64_t> workers(kinds.size(), 0);
+  for (const Node& node : nodes) {
+    std::vector<std::int64_t> here(kinds.size(), 0);
+    for (const ChipId id : node.chips) {
+      const Chip& chip = chips[id.value - 1];
+      here[static_cast<std::size_t>(chip.kind)] += chip.health == ChipHealth::gone ? 0 : 1;
+    }
+    for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+      installed[kind] += here[kind];
+      const std::int64_t by_memory = gang.memory.value == 0 ? INT64_MAX : node.memory.value / gang.memory.value;
+      workers[kind] += std::min(here[kind] / gang.chips, by_memory);
+    }
+  }
   std::string have;
   for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
-    if ((choice.mask >> kind & 1) == 0) {
-      continue;
+    if ((choice.mask >> kind & 1) != 0) {
+      if (workers[kind] >= gang.workers) {
+        return {};
+      }
+      have += fmt::format("{}{} {}", have.empty() ? "" : ", ", installed[kind], kinds[kind].name);
     }
-    KindChoice one;
-    one.mask = KindMask{1} << kind;
-    const std::int64_t total = pool.workers_ever(one, {.workers = 1, .chips = 1, .memory = {}}, INT64_MAX);
-    have += fmt::format("{}{} {}", have.empty() ? "" : ", ", total, kinds[kind].name);
   }
   const std::string shape = gang.workers == 1 ? fmt::format("{} chip{}", gang.chips, gang.chips == 1 ? "" : "s")
                                               : fmt::format("{} workers with {} chip{} each", gang.workers, gang.chips, gang.chips == 1 ? "" : "s");

@@ -98,5 +98,16 @@ class Core {
 /// journals open for ever. An unknown event name is an error.
 void encode(const Event& event, std::string& out);
 [[nodiscard]] Result<Event> decode(std::string_view text);
+/// decode() for many: keeps its buffers.
+class EventReader {
+ public:
+  EventReader();
+  ~EventReader();
+  [[nodiscard]] Result<Event> read(std::string_view text);
+
+ private:
+  struct Buffers;
+  std::unique_ptr<Buffers> buffers_;
+};
 
 }  // namespace centrale

@@ -12,9 +12,17 @@ namespace centrale {
 
 void encode(const Event& event, std::string& out) { write_json(out, event); }
 
-Result<Event> decode(std::string_view text) {
+Result<Event> decode(std::string_view text) { return EventReader().read(text); }
+
+struct EventReader::Buffers {
+  JsonReader json;
+};
+EventReader::EventReader() : buffers_(std::make_unique<Buffers>()) {}
+EventReader::~EventReader() = default;
+
+Result<Event> EventReader::read(std::string_view text) {
   Event event;
-  TRY(read_json(text, event, JsonStrictness::lenient));
+  TRY(buffers_->json.read(text, event, JsonStrictness::lenient));
   return event;
 }
 
