@@ -38,29 +38,27 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
-/// Remembers the best candidate seen. A third of the letters may be wrong, or the start of a longer word is enough.
+/// Remembers the best candidate seen. A third of the letters may be wrong; or one is the start of the other, which counts as
+/// worse than one wrong letter and better than two.
 struct Nearest {
   std::string_view name;
   std::string_view best;
-  std::size_t best_distance = std::numeric_limits<std::size_t>::max();
+  std::size_t best_score = std::numeric_limits<std::size_t>::max();
 
   void consider(std::string_view candidate) {
     if (name.empty() || candidate.empty() || name.size() > kNearestLengthMax || candidate.size() > kNearestLengthMax) {
       return;
     }
-    std::size_t d = distance(name, candidate);
+    const std::size_t wrong = distance(name, candidate);
     const std::size_t allowed = std::max<std::size_t>(1, std::max(name.size(), candidate.size()) / 3);
     const std::size_t shorter = std::min(name.size(), candidate.size());
-    const bool starts = shorter >= 3 && distance(name.substr(0, shorter), candidate.substr(0, shorter)) == 0;
-    if (d > allowed || d >= candidate.size()) {
-      if (!starts) {
-        return;
-      }
-      d += kNearestLengthMax;  // after everything that was merely mistyped
+    std::size_t score = wrong <= allowed && wrong < candidate.size() ? 2 * wrong : std::numeric_limits<std::size_t>::max();
+    if (shorter >= 3 && distance(name.substr(0, shorter), candidate.substr(0, shorter)) == 0) {
+      score = std::min<std::size_t>(score, 3);
     }
-    if (d < best_distance) {
+    if (score < best_score) {
       best = candidate;
-      best_distance = d;
+      best_score = score;
     }
   }
 };
