@@ -113,6 +113,17 @@ JsonWriter& JsonWriter::number(double value) {
   return raw({digits, static_cast<std::size_t>(last - digits)});
 }
 
+std::string_view JsonSource::allow(Value root, std::string_view key) {
+  allowed_at_ = root.index;
+  allowed_ = key;
+  std::string_view text;
+  dom::element found;
+  if (element_of(root).is_object() && element_of(root).at_key(key).get(found) == simdjson::SUCCESS && found.is_string()) {
+    text = found.get_string().value_unsafe();
+  }
+  return text;
+}
+
 bool JsonSource::is_null(Value value) const { return element_of(value).is_null(); }
 
 void JsonSource::fail_with(std::string what, std::string remedy) {
@@ -315,10 +326,14 @@ void JsonSource::no_repeats(const Map& map) {
 }
 
 void JsonSource::unknown(const Map& map, std::span<const std::string_view> keys) {
+  std::vector<std::string_view> known(keys.begin(), keys.end());
+  if (map.begin.index == allowed_at_ + 1) {  // the first key follows its object on the tape
+    known.push_back(allowed_);
+  }
   const auto end = field_of(map.end);
   for (auto at = field_of(map.begin); at != end; ++at) {
-    if (std::find(keys.begin(), keys.end(), at.key()) == keys.end()) {
-      bad_name({}, at.key(), keys, "key");
+    if (std::find(known.begin(), known.end(), at.key()) == known.end()) {
+      bad_name({}, at.key(), known, "key");
       return;
     }
   }

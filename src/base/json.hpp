@@ -195,6 +195,8 @@ class JsonSource {
   };
 
   explicit JsonSource(JsonStrictness strictness) : strict_(strictness == JsonStrictness::strict) {}
+  /// `key` at the top of `root` is somebody else's to read. Returns its text: empty if it is not there, or not text.
+  std::string_view allow(Value root, std::string_view key);
 
   [[nodiscard]] bool failed() const { return failed_; }
   [[nodiscard]] bool strict() const { return strict_; }
@@ -227,6 +229,8 @@ class JsonSource {
   void fail_with(std::string what, std::string remedy = {});
   bool failed_ = false;
   bool strict_;
+  std::size_t allowed_at_ = 0;  // 0: nowhere; a root's index is 1
+  std::string_view allowed_;
   std::string path_;
   std::string what_;
   std::string remedy_;

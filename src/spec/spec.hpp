@@ -22,6 +22,14 @@ inline constexpr std::size_t kNameMax = 63;        // a DNS label: names become 
 inline constexpr std::size_t kCommandWordsMax = 1'000;
 inline constexpr std::size_t kTextMax = 32 * 1024;  // one word, one value
 inline constexpr std::size_t kAfterMax = 100;
+inline constexpr std::size_t kChipKindsMax = 16;
+inline constexpr std::size_t kEnvMax = 1'000;
+inline constexpr std::size_t kArgumentsMax = 1024 * 1024;  // command and env together; execve takes about 2 MiB
+inline constexpr std::int64_t kPriorityMax = 100;          // and down to -100
+inline constexpr std::int64_t kRestartsMax = 1'000'000;
+inline constexpr std::int64_t kContextMax = 16 * 1024 * 1024;
+inline constexpr Nanos kSpanMax = seconds(std::int64_t{3650} * 86'400);  // doubling and adding never overflow
+inline constexpr Bytes kMemoryMax{std::int64_t{1} << 46};                 // times kWorkersMax fits 64 bits
 
 /// Runs to an end.
 struct JobSpec {
@@ -67,12 +75,12 @@ using Spec = std::variant<JobSpec, ServiceSpec>;
 /// Reads one YAML text with one or more documents (`---`). `kind: job|train` or `kind: service` says which; errors name
 /// file:line and the nearest right key. Paths stay as written.
 [[nodiscard]] Result<std::vector<Spec>> read_specs(std::string_view yaml, std::string_view file);
-/// Reads one JSON object. An unknown key is an error.
+/// Reads one JSON object. An unknown key is an error; `kind`, if it is there, must fit.
 [[nodiscard]] Result<JobSpec> job_from_json(std::string_view json);
 [[nodiscard]] Result<ServiceSpec> service_from_json(std::string_view json);
 [[nodiscard]] std::string to_json(const JobSpec& spec);
 [[nodiscard]] std::string to_json(const ServiceSpec& spec);
-/// Everything that can be said without knowing the fleet.
+/// Everything that can be said without knowing the fleet. The readers above call it.
 [[nodiscard]] Result<void> validate(const JobSpec& spec);
 [[nodiscard]] Result<void> validate(const ServiceSpec& spec);
 /// JSON Schema 2020-12 of both kinds of file.
