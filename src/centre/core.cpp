@@ -175,8 +175,8 @@ const Job* Core::job(std::string_view name_or_id) const {
   const Job* newest = nullptr;
   for (std::size_t i = 0; i < state_->tenants.size(); ++i) {
     const auto found = state_->job_names.find(job_name_key(TenantId{i + 1}, name_or_id));
-    if (found != state_->job_names.end() && (newest == nullptr || newest->id < found->second)) {
-      newest = job(found->second);
+    if (found != state_->job_names.end() && (newest == nullptr || newest->id < found->second.newest)) {
+      newest = job(found->second.newest);
     }
   }
   return newest;

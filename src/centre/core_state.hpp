@@ -142,7 +142,11 @@ struct CoreState final : Allowance {
   std::unordered_map<std::string, NodeId> node_names;
   std::unordered_map<std::string, TenantId> tenant_names;
   std::unordered_map<std::string, ServiceId> service_names;
-  std::unordered_map<std::string, JobId> job_names;  // "tenant id/name": the newest
+  struct SameName {
+    JobId newest;
+    std::size_t count = 0;
+  };
+  std::unordered_map<std::string, SameName> job_names;  // by "tenant id/name", of all jobs that are not forgotten
   std::unordered_map<std::string, KeyId> key_hashes;
   std::size_t unfinished_jobs = 0;
 
@@ -193,6 +197,8 @@ struct CoreState final : Allowance {
   void finish(Job& job, JobState state, std::string message);
   void resolve_dependents(JobId first);
   void forget_old_jobs();
+  void remember_name(const Job& job);
+  void forget_name(const Job& job);
   void job_task_ended(Job& job, const Task& task, Ending ending, std::string message);
   void retry_or_fail(Job& job, std::string message);
   [[nodiscard]] Result<std::vector<JobId>> unmet_dependencies(TenantId tenant, const JobSpec& spec) const;

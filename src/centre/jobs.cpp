@@ -25,7 +25,7 @@ Result<std::vector<JobId>> CoreState::unmet_dependencies(TenantId tenant, const 
   for (const std::string& name : spec.after) {
     const Job* job = nullptr;
     if (const auto found = job_names.find(job_name_key(tenant, name)); found != job_names.end()) {
-      job = jobs.find(found->second);
+      job = jobs.find(found->second.newest);
     } else if (const auto id = parse_id<JobTag>(name)) {
       job = jobs.find(*id);
     }
@@ -63,11 +63,9 @@ Result<void> CoreState::on(JobSubmitted& e) {
   TRY(check_fits(e.tenant, e.spec.chip_kinds, {.workers = e.spec.workers, .chips = e.spec.chips, .memory = e.spec.memory}));
   TRY_ASSIGN(const std::vector<JobId> unmet, unmet_dependencies(e.tenant, e.spec));
   out->created = jobs.next_id().value;
-  JobId last;
   for (std::int64_t copy = 0; copy < copies; ++copy) {
     const JobId id = jobs.next_id();
     Job& job = jobs.add();
-    last = id;
     job.id = id;
     job.tenant = e.tenant;
     if (copy + 1 == copies) {
@@ -82,6 +80,7 @@ Result<void> CoreState::on(JobSubmitted& e) {
     for (const JobId dependency : unmet) {
       jobs.at(dependency).dependents.push_back(id);
     }
+    remember_name(job);
     ++unfinished_jobs;
     if (unmet.empty()) {
       enqueue(job);
@@ -90,8 +89,6 @@ Result<void> CoreState::on(JobSubmitted& e) {
       changed(Change::What::job, id.value);
     }
   }
-  const Job& newest = jobs.at(last);
-  job_names[job_name_key(newest.tenant, newest.spec.name)] = last;
   return {};
 }
 
@@ -146,6 +143,9 @@ void CoreState::finish(Job& job, JobState state, std::string message) {
 }
 
 void CoreState::resolve_dependents(JobId first) {
+  if (jobs.at(first).dependents.empty()) {
+    return;
+  }
   std::vector<JobId> ended{first};  // a failure runs down the chain, without recursion
   while (!ended.empty()) {
     Job& job = jobs.at(ended.back());
@@ -175,12 +175,29 @@ void CoreState::forget_old_jobs() {
   while (finished.size() > limits.jobs_finished_kept) {
     const JobId id = finished.front();
     finished.pop_front();
-    const Job& job = jobs.at(id);
-    const auto name = job_names.find(job_name_key(job.tenant, job.spec.name));
-    if (name != job_names.end() && name->second == id) {
-      job_names.erase(name);
-    }
+    forget_name(jobs.at(id));
     jobs.erase(id);
+  }
+}
+
+void CoreState::remember_name(const Job& job) {
+  SameName& same = job_names[job_name_key(job.tenant, job.spec.name)];
+  same.newest = std::max(same.newest, job.id);
+  ++same.count;
+}
+
+void CoreState::forget_name(const Job& job) {
+  const auto found = job_names.find(job_name_key(job.tenant, job.spec.name));
+  ensure(found != job_names.end());
+  if (--found->second.count == 0) {
+    job_names.erase(found);
+  } else if (found->second.newest == job.id) {  // rare: an older one of that name outlived it
+    found->second.newest = {};
+    jobs.each([&](const Job& other) {
+      if (other.id != job.id && other.tenant == job.tenant && other.spec.name == job.spec.name) {
+        found->second.newest = other.id;
+      }
+    });
   }
 }
 

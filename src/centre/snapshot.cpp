@@ -112,7 +112,7 @@ Result<void> CoreState::load(Saved saved) {
     }
   });
   jobs.each([&](const Job& job) {
-    job_names[job_name_key(job.tenant, job.spec.name)] = job.id;  // by id: the newest stays
+    remember_name(job);
     unfinished_jobs += is_final(job.state) ? 0U : 1U;
     if (!check_tenant(job.tenant)) {
       result = std::unexpected(broken(fmt::format("job {} has no tenant", to_string(job.id))));
