@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kLaunchMax = 16UL * 1024 * 1024;  // 1.5 MiB of text, six bytes a character at worst, and ranks
 constexpr std::size_t kExitMax = 1024UL * 1024;
+constexpr std::size_t kExitReserve = 8192;
 constexpr std::size_t kRanksFileMax = 1024UL * 1024;
 
 const char* remedy_for(int error) {
@@ -53,6 +54,30 @@ Result<void> write_all(const Fd& file, std::string_view text, const std::string&
   return {};
 }
 
+/// Writes all of `temporary`, or removes it; errors name `path`, which is what people know.
+Result<void> write_synced(const std::string& temporary, const std::string& path, std::string_view text) {
+  const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file) {
+    return io_failure("write", path, errno);
+  }
+  Result<void> written = write_all(file, text, path);
+  if (written && fsync(file.get()) != 0) {
+    written = io_failure("write", path, errno);
+  }
+  if (!written) {
+    unlink(temporary.c_str());
+  }
+  return written;
+}
+
+Result<void> sync_folder_of(const std::string& path) {
+  const Fd folder(open(path.substr(0, path.rfind('/')).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder && fsync(folder.get()) != 0 && errno != EINVAL) {  // EINVAL: a file system without it
+    return io_failure("sync the folder of", path, errno);
+  }
+  return {};
+}
+
 }  // namespace
 
 Fd::~Fd() {
@@ -80,31 +105,25 @@ std::unexpected<Error> io_failure(std::string_view doing, const std::string& pat
 
 Result<void> write_atomic(const std::string& path, std::string_view text) {
   const std::string temporary = path + ".tmp";
-  const auto give_up = [&](const char* doing, int error) {
-    unlink(temporary.c_str());
-    return io_failure(doing, path, error);
-  };
-  {
-    const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (!file) {
-      return io_failure("write", path, errno);
-    }
-    if (const Result<void> written = write_all(file, text, path); !written) {
-      unlink(temporary.c_str());
-      return written;
-    }
-    if (fsync(file.get()) != 0) {
-      return give_up("write", errno);
-    }
-  }
+  TRY(write_synced(temporary, path, text));
   if (rename(temporary.c_str(), path.c_str()) != 0) {
-    return give_up("rename to", errno);
+    const int error = errno;
+    unlink(temporary.c_str());
+    return io_failure("rename to", path, error);
   }
-  const Fd folder(open(path.substr(0, path.rfind('/')).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder && fsync(folder.get()) != 0 && errno != EINVAL) {  // EINVAL: a file system without it
-    return io_failure("sync the folder of", path, errno);
+  return sync_folder_of(path);
+}
+
+Result<void> write_once(const std::string& path, std::string_view text) {
+  // Two writers must not share the temporary file.
+  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
+  TRY(write_synced(temporary, path, text));
+  const int error = link(temporary.c_str(), path.c_str()) != 0 ? errno : 0;
+  unlink(temporary.c_str());
+  if (error != 0 && error != EEXIST) {
+    return io_failure("write", path, error);
   }
-  return {};
+  return sync_folder_of(path);
 }
 
 Result<std::string> read_small(const std::string& path, std::size_t limit) {
@@ -220,6 +239,29 @@ Result<Launch> read_launch(const std::string& folder) {
 Result<ExitReport> read_exit(const std::string& folder) {
   TRY_ASSIGN(const std::string text, read_small(folder + "/exit.json", kExitMax));
   return parse_exit(text);
+}
+
+Result<void> reserve_exit(const std::string& folder) {
+  const std::string path = folder + "/exit.json.tmp";
+  const Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!file) {
+    return io_failure("write", path, errno);
+  }
+  const int error = posix_fallocate(file.get(), 0, kExitReserve);
+  return error != 0 && error != EOPNOTSUPP ? io_failure("reserve space in", path, error) : Result<void>{};
+}
+
+Result<void> save_exit(const std::string& folder, const ExitReport& report) {
+  const std::string path = folder + "/exit.json";
+  const std::string temporary = path + ".tmp";
+  const std::string text = to_json(report);
+  const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));  // not truncated: see reserve_exit
+  if (!file || pwrite(file.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
+      ftruncate(file.get(), static_cast<off_t>(text.size())) != 0 || fsync(file.get()) != 0 ||
+      rename(temporary.c_str(), path.c_str()) != 0) {
+    return io_failure("write", path, errno);
+  }
+  return sync_folder_of(path);
 }
 
 std::string ranks_to_json(const std::vector<RankProcess>& ranks) {

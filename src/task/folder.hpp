@@ -53,6 +53,8 @@ struct RankProcess {
 
 /// Temporary name, fsync, rename, fsync of the folder: after a crash there is the old file or the new one.
 [[nodiscard]] Result<void> write_atomic(const std::string& path, std::string_view text);
+/// The same, but a file that is there already stays: of two writers the first wins, and both get ok.
+[[nodiscard]] Result<void> write_once(const std::string& path, std::string_view text);
 /// not_found when there is no such file; invalid when it is longer than `limit`.
 [[nodiscard]] Result<std::string> read_small(const std::string& path, std::size_t limit);
 /// Like mkdir -p; `mode` for what is made.
@@ -68,6 +70,10 @@ struct RankProcess {
 
 [[nodiscard]] Result<Launch> read_launch(const std::string& folder);
 [[nodiscard]] Result<ExitReport> read_exit(const std::string& folder);
+/// Takes the space of exit.json before anything runs: a disk that fills up must not hide how a task ended.
+[[nodiscard]] Result<void> reserve_exit(const std::string& folder);
+/// Into the reserved space, then renamed. Only by who holds the lock.
+[[nodiscard]] Result<void> save_exit(const std::string& folder, const ExitReport& report);
 [[nodiscard]] std::string ranks_to_json(const std::vector<RankProcess>& ranks);
 /// Empty when the file is missing or damaged: it only helps to find leftovers.
 [[nodiscard]] std::vector<RankProcess> read_ranks(const std::string& folder);

@@ -354,12 +354,9 @@ void summarize(ExitReport& report, const std::vector<RankEnd>& ends) {
       break;
     }
   }
-  const std::string rank = ends.size() > 1 ? fmt::format("rank {} ", report.failed_rank) : std::string{};
-  if (report.failed_rank >= 0 && report.signal != 0) {
-    const char* name = sigabbrev_np(report.signal);
-    report.message = fmt::format("{}killed by SIG{}", rank, name != nullptr ? name : std::to_string(report.signal));
-  } else if (report.failed_rank >= 0) {
-    report.message = fmt::format("{}exit code {}", rank, report.code);
+  if (report.failed_rank >= 0) {
+    // Code and signal say the rest.
+    report.message = ends.size() > 1 ? fmt::format("rank {} of {} failed first", report.failed_rank, ends.size()) : "";
   } else if (saved) {
     report.code = kSavedNotFinished;
   } else if (terminated) {

@@ -31,7 +31,7 @@ struct LaunchSpec {
   std::string work_dir;        // absolute; made if missing; empty: "work" in the task's folder
   std::string checkpoint_dir;  // absolute; made if missing; empty: none
   std::vector<RankSpec> ranks;
-  Bytes memory_max;  // of the whole task on this machine; 0: no limit
+  Bytes memory_max{};  // of the whole task on this machine; 0: no limit
   Nanos grace = seconds(30);
   bool wants_port = false;
   std::string job;  // "j12"; empty for a replica
@@ -42,12 +42,12 @@ struct LaunchSpec {
 /// A LaunchSpec and what the driver decided when it made the folder: all that the supervisor needs.
 struct Launch {
   LaunchSpec spec;
-  Environment base_env;     // the centre's PATH, HOME, LANG, TMPDIR
+  Environment base_env{};   // the centre's PATH, HOME, LANG, TMPDIR
   int port = 0;             // 0: none
   int master_port = 0;      // 0: one rank
-  std::string mark;         // unique; in the environment of all that the task starts, so that leftovers are known
-  std::string cgroup;       // the folder to make for this task; empty: none can be made
-  Bytes log_max;            // on disk, for each file of each rank
+  std::string mark{};       // unique; in the environment of all that the task starts, so that leftovers are known
+  std::string cgroup{};     // the folder to make for this task; empty: none can be made
+  Bytes log_max{};          // on disk, for each file of each rank
 };
 
 struct ExitReport {
@@ -58,13 +58,13 @@ struct ExitReport {
   int code = -1;                // exit code; -1: ended by a signal, lost or not started
   int signal = 0;               // 0: none
   int failed_rank = -1;         // the first rank that failed; -1: none
-  std::string message;          // one line for people; empty when all went well
+  std::string message{};        // for people, what code and signal do not say; may be empty
   ErrorKind error = ErrorKind::io;  // with started == false: invalid means that a retry cannot help
-  std::string remedy;
-  Time began;
-  Time ended;
-  Bytes max_rss;  // of the task where a cgroup counts it, else of its largest process
-  Nanos cpu;
+  std::string remedy{};
+  Time began{};
+  Time ended{};
+  Bytes max_rss{};  // of the task where a cgroup counts it, else of its largest process
+  Nanos cpu{};
 };
 
 [[nodiscard]] std::string to_json(const Launch& launch);

@@ -36,7 +36,6 @@ constexpr milliseconds kLeftoverGrace{2000};  // for what outlives the ranks: a 
 constexpr milliseconds kKillAgain{20};
 constexpr int kLockTries = 200;  // of 10 ms: whoever only looks at a lock holds it for less than this
 constexpr int kSaveTries = 120;  // of 500 ms
-constexpr std::size_t kExitReserve = 8192;
 constexpr Nanos kGraceMax = seconds(24L * 3600);
 
 struct Running {
@@ -89,32 +88,6 @@ std::optional<int> claim(Supervised& task) {
   }
   task.lock = std::move(*lock);
   return std::nullopt;
-}
-
-/// The space of exit.json is taken before anything runs: a disk that fills up must not hide how a task ended.
-Result<void> reserve_exit(const std::string& folder) {
-  const std::string path = folder + "/exit.json.tmp";
-  const Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (!file) {
-    return io_failure("write", path, errno);
-  }
-  const int error = posix_fallocate(file.get(), 0, kExitReserve);
-  return error != 0 && error != EOPNOTSUPP ? io_failure("reserve space in", path, error) : Result<void>{};
-}
-
-Result<void> save_exit(const std::string& folder, const ExitReport& report) {
-  const std::string path = folder + "/exit.json";
-  const std::string temporary = path + ".tmp";
-  const std::string text = to_json(report);
-  const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));  // not truncated: see reserve_exit
-  if (!file || pwrite(file.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
-      ftruncate(file.get(), static_cast<off_t>(text.size())) != 0 || fsync(file.get()) != 0 ||
-      rename(temporary.c_str(), path.c_str()) != 0) {
-    return io_failure("write", path, errno);
-  }
-  const Fd directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  fsync(directory.get());
-  return {};
 }
 
 /// Leaves exit.json for a task of which nothing runs, and answers. The lock goes with this process.
@@ -289,6 +262,11 @@ void watch(Supervised& task) {
 
 std::string megabytes(Bytes bytes) { return fmt::format("{} MiB", bytes.value / 1'048'576); }
 
+void add(std::string& message, std::string_view more) {
+  message += message.empty() ? "" : "; ";
+  message += more;
+}
+
 void settle(Supervised& task) {
   ExitReport& report = task.report;
   summarize(report, task.ends);
@@ -298,19 +276,25 @@ void settle(Supervised& task) {
   report.cpu = {(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1'000'000'000 +
                 (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000};
   const Bytes max = task.launch.spec.memory_max;
+  std::int64_t oom_kills = 0;
   if (task.in_cgroup) {
     const CgroupUse all = read_cgroup(task.launch.cgroup);
     report.max_rss = all.memory_peak.value_or(report.max_rss);
     report.cpu = std::max(report.cpu, all.cpu.value_or(Nanos{0}));
-    if (all.oom_kills > 0 && report.failed_rank >= 0) {
-      report.message += fmt::format("; killed by its memory limit ({})", megabytes(max));
-    }
+    oom_kills = all.oom_kills;
     kill_cgroup(task.launch.cgroup);
     remove_cgroup(task.launch.cgroup);
   }
-  const auto share = max.value / static_cast<std::int64_t>(task.launch.spec.ranks.size());
-  if (task.memory == MemoryLimit::rlimit && report.failed_rank >= 0 && task.failed_rss.value > share / 2) {
-    report.message += fmt::format("; it had used {} of its memory limit of {}", megabytes(task.failed_rss), megabytes({share}));
+  const Bytes share{max.value / static_cast<std::int64_t>(task.launch.spec.ranks.size())};
+  if (report.failed_rank >= 0 && oom_kills > 0) {
+    add(report.message, fmt::format("killed by its memory limit of {}", megabytes(max)));
+  } else if (report.failed_rank >= 0 && task.memory == MemoryLimit::rlimit && task.failed_rss.value > share.value / 2) {
+    // A refused allocation leaves no trace that could be asked for; this is the best that can be known.
+    add(report.message, fmt::format("it had used {} of its memory limit of {}", megabytes(task.failed_rss), megabytes(share)));
+  } else if (report.signal == SIGKILL && !task.kill_at) {
+    add(report.message, "not killed by Centrale: the machine was out of memory, or a person did it");
+  } else if (report.signal == SIGKILL && report.stop_requested) {
+    add(report.message, "it was still there after its grace period");
   }
   report.ended = now();
 }
