@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // centrale-trainer: trains, exports, evaluates. See docs/training.md.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cmath>
@@ -75,8 +76,8 @@ Result<void> run_eval(const EvalCommand& command) {
   if (command.sequences_max > 0) count = std::min(count, command.sequences_max);
   TRY_ASSIGN(const auto result, evaluate(opened.model, corpus, sequences, 0, count, 1, alone));
   const double bits = result.loss / std::log(2.0) * static_cast<double>(corpus.tokens.size()) / static_cast<double>(corpus.bytes);
-  fmt::print("{}\n", json::serialize(json::object{{"loss", result.loss}, {"perplexity", std::exp(result.loss)},
-                                                  {"bits_per_byte", bits}, {"tokens", result.tokens}}));
+  fmt::print(R"({{"loss":{:.9g},"perplexity":{:.6g},"bits_per_byte":{:.6g},"tokens":{}}})" "\n", result.loss, std::exp(result.loss), bits,
+             result.tokens);
   return {};
 }
 
@@ -104,9 +105,11 @@ Result<void> run_generate(const GenerateCommand& command) {
       std::fflush(stdout);
       return;
     }
-    json::array top;
-    for (const auto& candidate : choice.top) top.push_back(json::object{{"id", candidate.id}, {"logprob", candidate.log_probability}});
-    fmt::print("{}\n", json::serialize(json::object{{"id", choice.id}, {"top", std::move(top)}}));
+    std::string top;
+    for (const auto& candidate : choice.top) {
+      top += fmt::format(R"({}{{"id":{},"logprob":{:.6f}}})", top.empty() ? "" : ",", candidate.id, candidate.log_probability);
+    }
+    fmt::print(R"({{"id":{},"top":[{}]}})" "\n", choice.id, top);
   });
   if (!command.as_json) fmt::print("\n");
   return {};
@@ -195,7 +198,7 @@ void add_train(CLI::App& app, TrainOptions& options, std::string& gguf) {
   command->add_option("--checkpoint-every", options.checkpoint_every, "Steps between checkpoints; 0: only at the end and when stopped")
       ->check(count)->capture_default_str();
   command->add_option("--keep", options.keep, "Checkpoints to keep")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--export", options.export_to, "Folder for the finished model (safetensors and GGUF)");
+  command->add_option("--export", options.export_to, "Folder for the finished model (safetensors and GGUF)")->envname("CENTRALE_EXPORT_DIR");
   command->add_option("--gguf", gguf, "Weights in the exported GGUF file")->check(CLI::IsMember({"none", "f16", "f32"}))->capture_default_str();
   command->add_option("--steps", options.schedule.steps, "Optimizer steps of the whole run")->required()->check(positive);
   command->add_option("--batch", options.batch, "Sequences a step, over all workers")->check(positive)->capture_default_str();
@@ -296,6 +299,12 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // libgomp's threads spin for milliseconds between two operations. On cores that others use too, that makes training several times
+  // slower; the library reads the variable before main(), so that it must be set for a second start.
+  if (std::getenv("GOMP_SPINCOUNT") == nullptr && std::getenv("OMP_WAIT_POLICY") == nullptr) {
+    setenv("GOMP_SPINCOUNT", "2000", 0);
+    execv("/proc/self/exe", argv);  // if it fails, we are only slower
+  }
   try {
     return run(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -47,10 +47,13 @@ void listen_for_stop() {
 
 void say(const std::string& text) { fmt::print(stderr, "centrale-trainer: {}\n", text); }
 
-void report(const json::object& fields) {
-  fmt::print("@centrale {}\n", json::serialize(fields));
+/// One progress line of the task contract; `fields` is the inside of a JSON object.
+void report(const std::string& fields) {
+  fmt::print("@centrale {{{}}}\n", fields);
   std::fflush(stdout);
 }
+
+std::string quoted(const std::string& text) { return json::serialize(json::string(text)); }
 
 /// What all ranks must agree on; rank 0 finds it and shares it.
 struct Start {
@@ -152,6 +155,8 @@ Result<Start> prepare(const TrainOptions& options, const Compute& compute, const
   now.eval_fraction = options.eval_fraction;
   now.corpus_mark = corpus.mark;
   now.precision = compute.precision == Precision::bf16 ? "bf16" : "fp32";
+  // A fleet is mixed: "auto" was decided when the run began, wherever it goes on.
+  if (options.dtype == "auto" && start.checkpoint) now.precision = start.checkpoint->state.precision;
   now.threads = at::get_num_threads();
   now.workers = workers;
   if (start.checkpoint) {
@@ -184,6 +189,7 @@ std::string start_to_text(const Result<Start>& start) {
                                       {"sequences", s.sequences},
                                       {"tokens", s.tokens},
                                       {"corpus", hex64(s.corpus_mark)},
+                                      {"precision", s.precision},
                                       {"loss_history", hex64(s.loss_history)}});
 }
 
@@ -209,6 +215,7 @@ Result<Start> start_from_text(const std::string& text, const TrainOptions& optio
   TRY_ASSIGN(start.state.tokens, fields.integer("tokens", 0, kMax));
   TRY_ASSIGN(const auto corpus, fields.text("corpus"));
   start.state.corpus_mark = std::stoull(corpus, nullptr, 16);
+  TRY_ASSIGN(start.state.precision, fields.text("precision"));
   TRY_ASSIGN(const auto history, fields.text("loss_history"));
   start.state.loss_history = std::stoull(history, nullptr, 16);
   start.state.batch = options.batch;
@@ -273,7 +280,7 @@ Result<void> save(Run& run) {
   TRY_ASSIGN(const auto name, save_checkpoint(run.options.checkpoints, run.state, run.model, run.optimizer, run.start.vocabulary,
                                               run.options.keep));
   run.saved_step = run.state.step;
-  report({{"checkpoint", name}, {"step", run.state.step}});
+  report(fmt::format(R"("checkpoint":{},"step":{})", quoted(name), run.state.step));
   return {};
 }
 
@@ -309,14 +316,10 @@ Result<Ending> run_steps(Run& run) {
     if (run.collective.rank() == 0) {
       const double tokens_per_s = pace.after(static_cast<double>(step_tokens));
       const auto left = options.schedule.steps - run.state.step;
-      report({{"step", run.state.step},
-              {"steps", options.schedule.steps},
-              {"loss", json::value(static_cast<double>(outcome->loss))},
-              {"loss_hex", fmt::format("{:08x}", std::bit_cast<std::uint32_t>(outcome->loss))},
-              {"lr", rate},
-              {"tokens", run.state.tokens},
-              {"tokens_per_s", std::round(tokens_per_s)},
-              {"eta_s", std::round(static_cast<double>(left * step_tokens) / tokens_per_s)}});
+      // Nine digits are all of a float.
+      report(fmt::format(R"("step":{},"steps":{},"loss":{:.9g},"loss_hex":"{:08x}","lr":{:.6g},"tokens":{},"tokens_per_s":{:.0f},"eta_s":{:.0f})",
+                         run.state.step, options.schedule.steps, outcome->loss, std::bit_cast<std::uint32_t>(outcome->loss), rate,
+                         run.state.tokens, tokens_per_s, static_cast<double>(left * step_tokens) / tokens_per_s));
     }
     if (outcome->stop) {
       TRY(save(run));
@@ -333,11 +336,11 @@ Result<void> finish(Run& run) {
   if (run.sequences.held_out > 0) {
     TRY_ASSIGN(const auto held_out, evaluate(run.model, run.corpus, run.sequences, run.sequences.training, run.sequences.held_out,
                                              run.options.micro_batch, run.collective));
-    if (rank0) report({{"step", run.state.step}, {"eval_loss", held_out.loss}, {"eval_tokens", held_out.tokens}});
+    if (rank0) report(fmt::format(R"("step":{},"eval_loss":{:.9g},"eval_tokens":{})", run.state.step, held_out.loss, held_out.tokens));
   }
   if (rank0 && !run.options.export_to.empty()) {
     TRY(export_model(run.model, run.start.vocabulary, run.options.export_gguf, run.options.export_to));
-    report({{"export", std::filesystem::absolute(run.options.export_to).string()}, {"step", run.state.step}});
+    report(fmt::format(R"("export":{},"step":{})", quoted(std::filesystem::absolute(run.options.export_to).string()), run.state.step));
   }
   return {};
 }
@@ -348,7 +351,7 @@ Result<Ending> train(const TrainOptions& options) {
   listen_for_stop();
   TRY_ASSIGN(const auto ranks, ranks_from_environment());
   TRY(check_options(options, ranks.count));
-  TRY_ASSIGN(const auto compute, open_compute(options.dtype, ranks.local_rank, options.threads));
+  TRY_ASSIGN(auto compute, open_compute(options.dtype, ranks.local_rank, options.threads));
   TRY_ASSIGN(const auto documents, read_documents(options.data));
   TRY_ASSIGN(auto collective, Collective::join(ranks, compute.device));
 
@@ -357,6 +360,7 @@ Result<Ending> train(const TrainOptions& options) {
   TRY_ASSIGN(const auto shared, collective.share("centrale/start", ranks.rank == 0 ? start_to_text(start) : std::string{}));
   if (ranks.rank != 0) start = start_from_text(shared, options);
   if (!start) return std::unexpected(start.error());
+  compute.precision = start->state.precision == "bf16" ? Precision::bf16 : Precision::fp32;
 
   TRY_ASSIGN(const auto tokenizer, make_tokenizer(start->vocabulary, "tokenizer"));
   auto corpus = tokenise(documents, tokenizer);
