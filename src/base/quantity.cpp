@@ -253,12 +253,14 @@ std::optional<Bytes> parse_bytes(std::string_view text) {
     ++end;
   }
   const auto unit = size_unit(trimmed(text.substr(end)));
-  if (!unit) {
-    return std::nullopt;
-  }
+  const auto value = unit ? parse_scaled(text.substr(0, end), *unit) : std::nullopt;
+  return value ? std::optional(Bytes{*value}) : std::nullopt;
+}
+
+std::optional<std::int64_t> parse_scaled(std::string_view text, std::int64_t scale) {
   std::size_t at = 0;
-  const auto value = scaled_number(text, at, *unit);
-  return value && at == end ? std::optional(Bytes{*value}) : std::nullopt;
+  const auto value = scaled_number(text, at, scale);
+  return at == text.size() ? value : std::nullopt;
 }
 
 std::string format_time_rfc3339(Time time) {

@@ -38,6 +38,9 @@ namespace centrale {
 /// without B, in any case. Nothing for any other text and for negative sizes. Fractions of a byte are dropped.
 [[nodiscard]] std::optional<Bytes> parse_bytes(std::string_view text);
 
+/// A decimal number such as "0.089" times `scale`, exactly; digits beyond it are dropped. Nothing for any other text, signs included.
+[[nodiscard]] std::optional<std::int64_t> parse_scaled(std::string_view text, std::int64_t scale);
+
 /// "2025-11-24T11:34:05Z", with ".123" where there are milliseconds.
 [[nodiscard]] std::string format_time_rfc3339(Time time);
 /// The inverse, with any offset and up to 9 digits of a second; nothing for any other text.

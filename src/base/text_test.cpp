@@ -96,6 +96,15 @@ TEST(Text, Sizes) {
   }
 }
 
+TEST(Text, ScaledNumbers) {
+  EXPECT_EQ(parse_scaled("0.08925", 1'000'000), 89'250);
+  EXPECT_EQ(parse_scaled("3", 10), 30);
+  EXPECT_EQ(parse_scaled("0.0000009", 1'000'000), 0);
+  for (const char* bad : {"", "-1", "+1", "1e3", "1 ", "1.2.3", ".", "9223372036854775807"}) {
+    EXPECT_FALSE(parse_scaled(bad, 10)) << bad;
+  }
+}
+
 TEST(Text, Times) {
   EXPECT_EQ(format_time_rfc3339({0}), "1970-01-01T00:00:00Z");
   EXPECT_EQ(format_time_rfc3339({1'763'984'045'123'000'000}), "2025-11-24T11:34:05.123Z");

@@ -257,6 +257,14 @@ std::string YamlFile::where(std::size_t document, std::string_view key) const {
   return fmt::format("{}:{}", file_, (node != nullptr ? *node : nodes_[roots_[document]]).line);
 }
 
+std::string YamlFile::where(std::size_t document, std::string_view key, std::size_t element) const {
+  const YamlNode* node = find(document, key, false);
+  if (node == nullptr || element >= node->children.size()) {
+    return where(document, key);
+  }
+  return fmt::format("{}:{}", file_, nodes_[node->children[element]].line);
+}
+
 void YamlSource::fail_at(Value value, std::string what, std::string remedy) {
   if (!failed_) {
     failed_ = true;

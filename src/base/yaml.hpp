@@ -99,6 +99,8 @@ class YamlFile {
   [[nodiscard]] std::string_view scalar(std::size_t document, std::string_view key) const;
   /// "file:line" of `key` at the top of the document; of the document if there is none.
   [[nodiscard]] std::string where(std::size_t document, std::string_view key) const;
+  /// "file:line" of an element of the list under `key` at the top of the document; of the key if there is no such element.
+  [[nodiscard]] std::string where(std::size_t document, std::string_view key, std::size_t element) const;
 
   /// Keys that the document does not name keep the values they have in `out`; a key that `out` does not have is an error, but for
   /// `allowed`. After an error `out` is half-read: throw it away.
