@@ -2,6 +2,7 @@
 // The data plane: POST /v1/chat/completions, /v1/completions, /v1/embeddings and GET /v1/models over whatever replicas the
 // centre runs. It knows no core: it asks a Backend who may do what and where, and tells it what was used.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -70,9 +71,19 @@ struct Counters {
   std::int64_t in_flight = 0;
 };
 
+/// How long engines may take, and how often another replica is tried.
+struct Settings {
+  std::chrono::milliseconds first_byte_max{300'000};  // of a stream: a long prompt on a slow chip
+  std::chrono::milliseconds silence_max{60'000};      // between two parts of a stream
+  std::chrono::milliseconds answer_max{600'000};      // for an answer in one piece
+  int retries_max = 2;
+  std::uint64_t seed = 1;  // of the choice among replicas
+};
+
 class Gateway {
  public:
-  Gateway(http::Client& upstream, Backend& backend);
+  Gateway(http::Client& upstream, Backend& backend, Settings settings = {});
+  /// Ends what is under way: each such request is settled as broken off.
   ~Gateway();
   /// Answers one request under /v1/.
   void handle(http::Request request, std::shared_ptr<http::Reply> reply);
