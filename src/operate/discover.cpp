@@ -13,6 +13,9 @@
 #include "operate/discover_system.hpp"
 
 namespace centrale {
+
+using namespace discovery;
+
 namespace {
 
 std::string_view vendor_name(ChipSource source) {

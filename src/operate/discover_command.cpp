@@ -16,7 +16,7 @@
 #include <thread>
 #include <utility>
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 using std::chrono::milliseconds;
@@ -149,4 +149,4 @@ std::optional<int> ChildProcess::exit_code(Deadline deadline) {
   return code_;
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -11,7 +11,7 @@
 
 #include "base/result.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
@@ -45,4 +45,4 @@ class ChildProcess {
   std::optional<int> code_;
 };
 
-}  // namespace centrale
+}  // namespace centrale::discovery

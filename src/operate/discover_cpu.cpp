@@ -13,7 +13,7 @@
 #include "operate/discover_device.hpp"
 #include "operate/discover_system.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 constexpr std::size_t kCoresMax = 16'384;
@@ -188,4 +188,4 @@ Result<void> discover_cpus(const DiscoverOptions& options, MachineReport& report
   return {};
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

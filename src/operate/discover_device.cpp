@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cmath>
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 constexpr double kMebi = 1048576.0;
@@ -254,4 +254,4 @@ Result<ProbeAnswer> parse_probe(std::string_view text) {
   return answer;
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -10,7 +10,7 @@
 #include "base/result.hpp"
 #include "base/units.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 
 inline constexpr std::size_t kDevicesMax = 1024;  // no machine has as many
 inline constexpr std::size_t kVendorTextMax = 1u << 20;
@@ -65,4 +65,4 @@ inline constexpr std::string_view kProbeEnd = "end\t.\n";
 /// The catalogue's key of a chip by its vendor's name for it: "NVIDIA H100 80GB HBM3" is "h100-sxm".
 [[nodiscard]] std::string chip_kind(std::string_view name, Bytes memory);
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -6,7 +6,7 @@
 
 #include <random>
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 // Ascend 910B, one chip a card (npu-smi 24.1).
@@ -216,4 +216,4 @@ TEST(ChipKind, KnowsTheNamesOfDrivers) {
 }
 
 }  // namespace
-}  // namespace centrale
+}  // namespace centrale::discovery

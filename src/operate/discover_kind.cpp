@@ -5,7 +5,7 @@
 
 #include "operate/discover_device.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 struct Naming {
@@ -136,4 +136,4 @@ std::string chip_kind(std::string_view name_in, Bytes memory) {
   return normalised(name);
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

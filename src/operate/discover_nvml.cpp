@@ -5,7 +5,7 @@
 
 #include "operate/discover_probe.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 using NvmlReturn = int;
@@ -155,4 +155,4 @@ Result<std::unique_ptr<VendorLibrary>> open_nvml(const std::string& path) {
   return std::make_unique<Nvml>(f);
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

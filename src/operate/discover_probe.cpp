@@ -7,7 +7,7 @@
 
 #include "operate/discover.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 void say(std::string_view text) {
@@ -50,7 +50,10 @@ Result<SharedLibrary> SharedLibrary::open(const std::string& paths) {
 
 void* SharedLibrary::symbol(const char* name) const { return ::dlsym(handle_, name); }
 
-int probe_main(int argc, char** argv) {
+}  // namespace centrale::discovery
+
+int centrale::probe_main(int argc, char** argv) {
+  using namespace discovery;
   const std::string which = argc > 0 ? argv[0] : "";
   if (argc != 2 || (which != "nvml" && which != "rocm")) {
     return 64;  // EX_USAGE
@@ -70,4 +73,3 @@ int probe_main(int argc, char** argv) {
   ::_exit(0);  // without the library's own exit handlers, which may hang as well
 }
 
-}  // namespace centrale

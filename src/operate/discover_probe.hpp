@@ -7,7 +7,7 @@
 
 #include "operate/discover_device.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 
 /// A vendor's library, open.
 class VendorLibrary {
@@ -38,4 +38,4 @@ class SharedLibrary {
   void* handle_;  // never closed: drivers leave threads behind
 };
 
-}  // namespace centrale
+}  // namespace centrale::discovery

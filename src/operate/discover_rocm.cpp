@@ -5,7 +5,7 @@
 
 #include "operate/discover_probe.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 using RsmiStatus = int;
@@ -120,4 +120,4 @@ Result<std::unique_ptr<VendorLibrary>> open_rocm(const std::string& path) {
   return std::make_unique<Rocm>(f);
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -7,6 +7,9 @@
 #include "operate/discover_system.hpp"
 
 namespace centrale {
+
+using namespace discovery;
+
 namespace {
 
 using std::chrono::steady_clock;

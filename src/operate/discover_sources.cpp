@@ -5,7 +5,7 @@
 
 #include <utility>
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 SourceAnswer problem(ChipSource source, const std::string& what) {
@@ -104,4 +104,4 @@ SourceAnswer VendorSource::take(Deadline deadline) {
   return answer;
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -10,7 +10,7 @@
 #include "operate/discover_command.hpp"
 #include "operate/discover_device.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 
 inline constexpr std::array kVendorSources{ChipSource::nvidia, ChipSource::amd, ChipSource::ascend, ChipSource::gaudi};
 
@@ -41,4 +41,4 @@ class VendorSource {
 
 [[nodiscard]] std::string_view source_name(ChipSource source);
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -10,7 +10,7 @@
 
 #include "operate/discover_device.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 namespace {
 
 namespace fs = std::filesystem;
@@ -261,4 +261,4 @@ std::vector<EnergyCounter> read_energy_counters(const std::string& root) {
   return counters;
 }
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -9,7 +9,7 @@
 #include "base/units.hpp"
 #include "operate/discover.hpp"
 
-namespace centrale {
+namespace centrale::discovery {
 
 /// The start of a small file, or nothing.
 [[nodiscard]] std::optional<std::string> read_small_file(const std::string& path);
@@ -51,4 +51,4 @@ struct EnergyCounter {
 /// Empty where there is none or only root may read it.
 [[nodiscard]] std::vector<EnergyCounter> read_energy_counters(const std::string& root);
 
-}  // namespace centrale
+}  // namespace centrale::discovery

@@ -182,7 +182,7 @@ TEST(Discover, IsNotLedOutOfTheCgroupFolder) {
   const TempFolder root;
   write_file(root / "proc/self/cgroup", "0::/../../../etc\n");
   write_file(root / "sys/fs/cgroup/memory.max", "1073741824\n");
-  EXPECT_EQ(read_cgroup_limits(root.path().string()).memory->value, 1 << 30);
+  EXPECT_EQ(discovery::read_cgroup_limits(root.path().string()).memory->value, 1 << 30);
 }
 
 TEST(Discover, FindsNvidiaChips) {
