@@ -49,7 +49,7 @@ export const strings = {
 
   key: {
     title: "This centre asks for a key",
-    why: "Keys are made with “centrale key add”. The key is kept in this tab only, until you close it.",
+    why: "Keys are made with “centrale keys add”. The key is kept in this tab only, until you close it.",
     field: "Key",
     enter: "Connect",
     refused: "The centre does not accept this key.",
@@ -72,6 +72,7 @@ export const strings = {
     gone: "Gone",
     heldByJob: (name: string, id: string) => `Held by job ${name} (${id})`,
     heldByService: (name: string, id: string) => `Held by service ${name} (${id})`,
+    heldByOther: "Held by another tenant",
     task: "Task",
     utilisation: "Utilisation",
     power: "Power",
@@ -93,7 +94,7 @@ export const strings = {
     all: "All",
     search: "Name, tenant or id",
     columns: {
-      id: "Id", name: "Name", tenant: "Tenant", state: "State", chips: "Chips", progress: "Progress", loss: "Loss", rate: "Tokens/s", time: "Time left",
+      id: "Id", name: "Name", tenant: "Tenant", state: "State", chips: "Chips", progress: "Progress", loss: "Loss", rate: "Tokens/s", time: "Left / ran",
     },
     states: {
       queued: "Queued", starting: "Starting", running: "Running", stopping: "Stopping", done: "Done", failed: "Failed", cancelled: "Cancelled",
@@ -102,7 +103,6 @@ export const strings = {
     stepOf: (step: string, steps: string) => `${step} / ${steps}`,
     step: (step: string) => `step ${step}`,
     progressLabel: (name: string) => `Progress of ${name}`,
-    ran: (time: string) => `ran ${time}`,
     emptyTitle: "No jobs yet",
     empty: "Submit one, for example the small model that trains on any machine:",
     emptyCommand: "centrale submit examples/train-small.yaml",
@@ -134,12 +134,12 @@ export const strings = {
     asks: (workers: number, chips: number, kinds: string) =>
       `${plural(workers, "worker", "workers")} × ${plural(chips, "chip", "chips")}${kinds ? ` (${kinds})` : ""}`,
     attempts: (attempts: number, failures: number, restarts: number | null) =>
-      `${attempts}, ${failures} failed${restarts === null ? "" : ` of ${restarts} allowed`}`,
+      `${attempts} · ${restarts === null ? failures : `${failures} of ${restarts}`} failed`,
     arrayOf: (index: number, size: number | null) => (size === null ? `${index + 1}` : `${index + 1} of ${size}`),
     loss: "Loss",
-    lossStep: "Step",
+    lossAt: (loss: string, step: string) => `${loss} at step ${step}`,
     lossEmpty: "No loss was reported yet.",
-    noMessage: "",
+    chipsOn: (node: string, chips: readonly string[], named: boolean) => (named ? `${node} (${chips.join(" ")})` : `${node} × ${chips.length}`),
     notFound: "This job cannot be shown",
   },
 
@@ -200,7 +200,7 @@ export const strings = {
   usage: {
     title: "Usage",
     caption: "Usage by tenant since the centre began to count",
-    columns: { tenant: "Tenant", device: "Device time", energy: "Energy", trained: "Trained", served: "Served", cost: "Cost" },
+    columns: { tenant: "Tenant", device: "Device time", energy: "Energy", trained: "Trained", served: "Served", cost: (currency: string) => `Cost, ${currency}` },
     trainedLong: "Tokens trained",
     servedLong: "Tokens served (prompt and completion)",
     total: "All",
@@ -208,7 +208,7 @@ export const strings = {
     estimatedMark: "≈",
     deviceSeconds: (s: string) => `${s} device-seconds`,
     measures: { cost: "Cost", device: "Device time", energy: "Energy", tokens: "Tokens" },
-    units: { cost: (currency: string) => currency, device: "device-hours", energy: "kWh", tokens: "tokens" },
+    units: { device: "device-hours", energy: "kWh", tokens: "tokens" },
     session: (since: string) => `Since this page was opened, ${since}`,
     chartLabel: (measure: string) => `${measure} by tenant since this page was opened`,
     show: "Chart",

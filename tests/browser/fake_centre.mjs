@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 
 const kDist = fileURLToPath(new URL("../../console/dist/", import.meta.url));
 const kTypes = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
-export const kPolicy = "default-src 'self'; frame-ancestors 'none'";
+// As the real one sends it (src/api/console.cpp).
+const kPolicy =
+  "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 export function usageLine(id, name, more = {}) {
   return {
@@ -38,6 +40,18 @@ export function chip(id, kind, index, more = {}) {
     id, kind, index, health: "ok", memory_bytes: null, power_w: null, price_per_hour: null, holder: null, utilisation: null, power_now_w: null,
     ...more,
   };
+}
+
+function sent(event, id, view) {
+  return `event: ${event}\nid: ${id}\ndata: ${JSON.stringify(view)}\n\n`;
+}
+
+/// A page of a list; ids are in order.
+function page(name, map, query) {
+  const all = [...map.values()];
+  const from = query.has("after") ? all.findIndex((each) => each.id === query.get("after")) + 1 : 0;
+  const part = all.slice(from, from + Number(query.get("limit") ?? 100));
+  return { [name]: part, next: from + part.length < all.length ? part.at(-1).id : null };
 }
 
 export class FakeCentre {
@@ -86,7 +100,7 @@ export class FakeCentre {
   // ---- what happens in the centre; each is told to those who listen
   tell(event, view) {
     this.sequence += 1;
-    for (const stream of this.streams) stream.write(`id: ${this.sequence}\nevent: ${event}\ndata: ${JSON.stringify(view)}\n\n`);
+    for (const stream of this.streams) stream.write(sent(event, this.sequence, view));
   }
   putJob(view) {
     this.jobs.set(view.id, view);
@@ -98,6 +112,10 @@ export class FakeCentre {
   putService(view) {
     this.services.set(view.id, view);
     this.tell("service", view);
+  }
+  removeService(id) {
+    this.services.delete(id);
+    this.tell("gone", { what: "service", id });
   }
   putNode(view) {
     this.nodes.set(view.id, view);
@@ -129,6 +147,15 @@ export class FakeCentre {
       currency: "EUR", tenants: [...this.tenants.values()], jobs: [...this.jobs.values()].map((each) => each.usage),
       services: [...this.services.values()].map((each) => each.usage),
     };
+  }
+
+  /// A stream begins with whole views of all there is.
+  everything() {
+    return [
+      ["hello", { ...this.centre(), resync: true, jobs_max: 500 }], ...[...this.nodes.values()].map((view) => ["node", view]),
+      ...[...this.services.values()].map((view) => ["service", view]), ...[...this.jobs.values()].slice(-500).map((view) => ["job", view]),
+      ["usage", this.usage()],
+    ];
   }
 
   handle(request, response) {
@@ -168,9 +195,9 @@ export class FakeCentre {
       case "GET centre":
         return send(200, this.centre());
       case "GET nodes":
-        return send(200, { nodes: [...this.nodes.values()] });
+        return send(200, page("nodes", this.nodes, url.searchParams));
       case "GET services":
-        return send(200, { services: [...this.services.values()] });
+        return send(200, page("services", this.services, url.searchParams));
       case "GET usage":
         return send(200, this.usage());
       case "GET jobs":
@@ -188,7 +215,7 @@ export class FakeCentre {
         return this.readLog(found(this.jobs), url.searchParams, send);
       case "GET events":
         response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
-        response.write(`: a comment\n\nid: ${this.sequence}\nevent: hello\ndata: ${JSON.stringify(this.centre())}\n\n`);
+        response.write(": a comment\n\n" + this.everything().map(([event, view]) => sent(event, this.sequence, view)).join(""));
         this.streams.add(response);
         response.on("close", () => this.streams.delete(response));
         return undefined;
@@ -212,8 +239,8 @@ export class FakeCentre {
     const text = this.logs.get(`${of.id}/${query.get("rank") ?? 0}/${query.get("stream") ?? "out"}`) ?? "";
     const bytes = Buffer.from(text);
     let offset = Number(query.get("offset") ?? 0);
-    if (query.has("tail")) offset = Math.max(0, bytes.length - Number(query.get("tail")));
-    const part = bytes.subarray(offset, offset + 64 * 1024);
+    if (query.has("tail")) offset = Buffer.byteLength(text.split(/(?<=\n)/).slice(0, -Number(query.get("tail"))).join(""));
+    const part = bytes.subarray(offset, offset + Number(query.get("limit") ?? 64 * 1024));
     const ended = ["done", "failed", "cancelled"].includes(of.state);
     return send(200, { text: part.toString(), offset, next: offset + part.length, complete: ended && offset + part.length === bytes.length });
   }

@@ -5,6 +5,8 @@ import type { Centre, FleetNode, Job, JobState, LogPart, Service, Usage } from "
 
 const kKeyName = "centrale.key";
 const kTimeoutMs = 15_000;
+const kPageOfObjects = 1000;
+const kPagesMax = 20;
 
 /// An answer that is an error, or no answer at all (status 0).
 export class CallFailed extends Error {
@@ -102,7 +104,8 @@ export interface LogQuery {
   rank: number;
   stream: "out" | "err";
   offset?: number;
-  tail?: number;
+  tail?: number; // lines
+  limit?: number; // bytes
 }
 
 function query(values: object): string {
@@ -112,14 +115,27 @@ function query(values: object): string {
 
 const part = encodeURIComponent;
 
+/// A list that comes in pages, whole; up to a limit that keeps a mistake of the centre from filling the page's memory.
+async function pages<K extends string, T>(path: string, name: K): Promise<T[]> {
+  const all: T[] = [];
+  let after: string | undefined;
+  for (let i = 0; i < kPagesMax; i += 1) {
+    const page = await call<Record<K, T[]> & { next?: string | null }>(`${path}${query({ limit: kPageOfObjects, after })}`);
+    all.push(...page[name]);
+    if (!page.next) break;
+    after = page.next;
+  }
+  return all;
+}
+
 export const api = {
   centre: () => call<Centre>("/centre"),
-  nodes: () => call<{ nodes: FleetNode[] }>("/nodes"),
+  nodes: () => pages<"nodes", FleetNode>("/nodes", "nodes"),
   jobs: (wanted: JobQuery) => call<{ jobs: Job[]; next: string | null }>(`/jobs${query(wanted)}`),
   job: (id: string) => call<Job>(`/jobs/${part(id)}`),
   stopJob: (id: string) => call<Job>(`/jobs/${part(id)}/stop`, { method: "POST", body: {} }),
   jobLog: (id: string, wanted: LogQuery, signal: AbortSignal) => call<LogPart>(`/jobs/${part(id)}/logs${query(wanted)}`, { signal }),
-  services: () => call<{ services: Service[] }>("/services"),
+  services: () => pages<"services", Service>("/services", "services"),
   usage: () => call<Usage>("/usage"),
   events: (signal: AbortSignal, lastEvent: string | null) => open("/api/v1/events", { signal, lastEvent }),
 };

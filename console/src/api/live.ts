@@ -119,8 +119,8 @@ export class Live {
         api.centre(), api.nodes(), api.services(), api.usage(), api.jobs({ limit: kPageOfJobs }), ...running.map((query) => api.jobs(query)),
       ]);
       setCentre(this.state, centre, Date.now());
-      replaceNodes(this.state, nodes.nodes);
-      replaceServices(this.state, services.services);
+      replaceNodes(this.state, nodes);
+      replaceServices(this.state, services);
       setUsage(this.state, usage, Date.now());
       // Jobs older than this page may have ended unseen: they are read again when they are asked for.
       this.state.jobs.clear();
@@ -168,7 +168,7 @@ export class Live {
   private async refresh(topic: Topic): Promise<void> {
     if (this.connection !== "live") return;
     if (topic === "centre") setCentre(this.state, await api.centre(), Date.now());
-    else if (topic === "nodes") replaceNodes(this.state, (await api.nodes()).nodes);
+    else if (topic === "nodes") replaceNodes(this.state, await api.nodes());
     else if (topic === "usage") setUsage(this.state, await api.usage(), Date.now());
     else return;
     this.listener.changed(new Set([topic]));
@@ -226,4 +226,4 @@ export class Live {
   }
 }
 
-const kTopicOf: Record<string, Topic> = { hello: "centre", job: "jobs", service: "services", node: "nodes", usage: "usage" };
+const kTopicOf: Record<string, Topic> = { hello: "centre", job: "jobs", service: "services", gone: "services", node: "nodes", usage: "usage" };

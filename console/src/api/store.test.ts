@@ -60,6 +60,16 @@ test("unknown events and damaged views change nothing", () => {
   assert.deepEqual(state, store.emptyState());
 });
 
+test("a service that is gone is gone, and only that", () => {
+  const state = store.emptyState();
+  store.putService(state, service("s1"));
+  store.putService(state, service("s2"));
+  assert.equal(store.applyEvent(state, "gone", { what: "service", id: "s1" }, 0, []), true);
+  assert.equal(store.applyEvent(state, "gone", { what: "service", id: "s9" }, 0, []), false);
+  assert.equal(store.applyEvent(state, "gone", { what: "planet", id: "s2" }, 0, []), false);
+  assert.deepEqual([...state.services.keys()], ["s2"]);
+});
+
 test("jobs are kept up to a limit: the old ended ones go first, what runs stays", () => {
   const state = store.emptyState();
   for (let i = 1; i <= 10; i += 1) store.putJob(state, job(`j${i}`, { state: "done", progress: progress(1, 1) }));

@@ -125,6 +125,8 @@ export function applyEvent(state: State, event: string, view: unknown, now_ms: n
       return hasFields(view, "id", "state", "name") && note(putJob(state, view as Job));
     case "service":
       return hasFields(view, "id", "state", "replicas") && note(putService(state, view as Service));
+    case "gone": // so far only services are ever taken out of the books
+      return "what" in view && "id" in view && view.what === "service" && state.services.delete(String(view.id));
     case "node":
       return hasFields(view, "id", "state", "chips") && note(putNode(state, view as FleetNode));
     case "usage":
@@ -160,7 +162,7 @@ export function tokensServed(line: UsageLine): number {
   return line.prompt_tokens + line.completion_tokens;
 }
 
-/// Tokens a service wrote per second over about the last `window_ms`; null until two samples are that far apart.
+/// Tokens served per second over about the last `window_ms`; null until two samples are that far apart.
 export function tokenRate(samples: readonly UsageSample[], serviceId: string, window_ms: number): number | null {
   const last = samples.at(-1);
   if (!last) return null;
@@ -170,9 +172,9 @@ export function tokenRate(samples: readonly UsageSample[], serviceId: string, wi
     if (last.at_ms - first.at_ms >= window_ms) break;
   }
   if (!first || last.at_ms - first.at_ms < 1000) return null;
-  const now = last.services.get(serviceId)?.completion_tokens;
-  const then = first.services.get(serviceId)?.completion_tokens ?? 0;
-  return now === undefined ? null : Math.max(0, ((now - then) * 1000) / (last.at_ms - first.at_ms));
+  const now = last.services.get(serviceId);
+  const then = first.services.get(serviceId);
+  return now && then ? Math.max(0, ((tokensServed(now) - tokensServed(then)) * 1000) / (last.at_ms - first.at_ms)) : null;
 }
 
 export const kUsageMeasures = ["cost", "device", "energy", "tokens"] as const;

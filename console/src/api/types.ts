@@ -29,7 +29,7 @@ export interface Chip {
   memory_bytes: number | null;
   power_w: number | null;
   price_per_hour: number | string | null;
-  holder: { task: string; job: string | null; service: string | null; name: string } | null;
+  holder: { task: string; job: string | null; service: string | null; name: string | null } | null; // of another tenant: the task alone
   utilisation: number | null; // 0 … 1
   power_now_w: number | null;
 }

@@ -10,10 +10,9 @@ export interface Line {
 
 export interface ChartSpec {
   time: boolean; // the x axis: wall clock, or plain numbers
-  xLabel: string;
-  legend: boolean;
   xText(x: number): string;
   yText(y: number): string;
+  pointed?(index: number | null): void; // what the pointer is over
 }
 
 type Columns = [number[], ...(number | null)[][]];
@@ -43,7 +42,7 @@ export function chart(spec: ChartSpec, height: number): Chart {
       {
         width: root.clientWidth,
         height,
-        legend: { show: spec.legend },
+        legend: { show: false },
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
         scales: { x: { time: spec.time } },
         padding: [8, 8, 0, 0],
@@ -51,16 +50,8 @@ export function chart(spec: ChartSpec, height: number): Chart {
           { ...axis, size: 28, gap: 4, space: 60, ...(spec.time ? { values: clock } : { values: (_, ticks) => ticks.map(spec.xText) }) },
           { ...axis, size: 56, gap: 6, space: 28, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : spec.yText(tick))) },
         ],
-        series: [
-          { label: spec.xLabel, value: (_, x) => (x === null ? "–" : spec.xText(x)) },
-          ...lines.map((line) => ({
-            label: line.label,
-            stroke: colour(line.colour),
-            width: 1.5,
-            points: { show: false },
-            value: (_: uPlot, y: number | null) => (y === null ? "–" : spec.yText(y)),
-          })),
-        ],
+        hooks: { setCursor: [(self) => spec.pointed?.(self.cursor.idx ?? null)] },
+        series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.5, points: { show: false } }))],
       },
       columns as uPlot.AlignedData,
       root,

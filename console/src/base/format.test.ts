@@ -58,7 +58,8 @@ test("money is a decimal, as text or number, and small sums keep four places", (
 test("the day is shown only when it is another day", () => {
   const today = new Date(2026, 4, 17, 12);
   assert.equal(format.moment(new Date(2026, 4, 17, 9, 5, 3).toISOString(), today), "09:05:03");
-  assert.equal(format.moment(new Date(2026, 4, 16, 9, 5, 3).toISOString(), today), "2026-05-16 09:05:03");
+  assert.equal(format.moment(new Date(2026, 4, 16, 9, 5, 3).toISOString(), today), "16 May 09:05");
+  assert.equal(format.moment(new Date(2025, 4, 16, 9, 5, 3).toISOString(), today), "16 May 2025 09:05");
 });
 
 test("a command is printed so that it can be pasted", () => {

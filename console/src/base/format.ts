@@ -104,15 +104,18 @@ export function money(value: Maybe, currency: string | null): string {
   return currency ? `${amount} ${currency}` : amount;
 }
 
-/// The reader's own clock; the day only when it is not today.
+const month = new Intl.DateTimeFormat("en", { month: "short" });
+
+/// The reader's own clock; the day instead of the seconds when it is not today.
 export function moment(rfc3339: string | null | undefined, today: Date): string {
   if (!rfc3339) return kUnknown;
   const at = new Date(rfc3339);
   if (Number.isNaN(at.getTime())) return kUnknown;
   const two = (n: number): string => String(n).padStart(2, "0");
-  const clock = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
-  if (at.toDateString() === today.toDateString()) return clock;
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock}`;
+  const clock = `${two(at.getHours())}:${two(at.getMinutes())}`;
+  if (at.toDateString() === today.toDateString()) return `${clock}:${two(at.getSeconds())}`;
+  const year = at.getFullYear() === today.getFullYear() ? "" : ` ${at.getFullYear()}`;
+  return `${at.getDate()} ${month.format(at)}${year} ${clock}`;
 }
 
 /// `t12` -> 12, for order; anything else comes last.

@@ -33,6 +33,9 @@ test("the tooltip says who holds the chip, and only figures that are known", () 
   const held = chipCell(node("up"), chip("c1", { holder: job("j7"), utilisation: 0.934, power_now_w: 611.6, power_w: 700 }));
   assert.deepEqual(held.lines, ["node-1 · c1", "Held by job train-j7 (j7)", "Task t1", "Utilisation 93 % · Power 612 W / 700 W"]);
   assert.deepEqual(held.holder, { section: "jobs", id: "j7", name: "train-j7" });
+  const hidden = chipCell(node("up"), chip("c3", { holder: { task: "t9", job: null, service: null, name: null } }));
+  assert.deepEqual([hidden.state, hidden.lines[1], hidden.holder], ["job", "Held by another tenant", null]);
+  assert.equal(colours([hidden], "holder").of(hidden), "other");
   assert.deepEqual(chipCell(node("drained"), chip("c2")).lines, ["node-1 · c2 · drained", "Free"]);
 });
 

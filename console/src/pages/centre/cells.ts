@@ -31,12 +31,13 @@ export function chipCell(node: FleetNode, chip: Chip): Cell {
   else if (held) state = held.service !== null ? "service" : "job";
 
   let holder: Cell["holder"] = null;
-  if (held?.service) holder = { section: "services", id: held.service, name: held.name };
-  else if (held?.job) holder = { section: "jobs", id: held.job, name: held.name };
+  if (held?.service) holder = { section: "services", id: held.service, name: held.name ?? held.service };
+  else if (held?.job) holder = { section: "jobs", id: held.job, name: held.name ?? held.job };
 
   const lines = [`${node.name} · ${chip.id}${node.state === "up" ? "" : ` · ${say.nodeStates[node.state]}`}`];
   if (failed) lines.push(chip.health === "gone" ? say.gone : say.failed);
   if (holder) lines.push(holder.section === "jobs" ? say.heldByJob(holder.name, holder.id) : say.heldByService(holder.name, holder.id));
+  else if (held) lines.push(say.heldByOther);
   else if (!failed) lines.push(say.free);
   if (held) lines.push(`${say.task} ${held.task}`);
   const figures: string[] = [];
@@ -63,10 +64,10 @@ export function nodeCell(node: FleetNode): Cell {
   if (share !== null) lines.push(`${say.utilisation} ${format.percent(share)}`);
   if (node.state !== "up") lines.push(say.nodeStates[node.state]);
   const first = busy[0]?.holder;
-  const sameHolder = first && busy.every((chip) => chip.holder?.name === first.name);
+  const sameHolder = first && busy.every((chip) => chip.holder?.job === first.job && chip.holder.service === first.service);
   let holder: Cell["holder"] = null;
-  if (sameHolder && first.job) holder = { section: "jobs", id: first.job, name: first.name };
-  if (sameHolder && first.service) holder = { section: "services", id: first.service, name: first.name };
+  if (sameHolder && first.job) holder = { section: "jobs", id: first.job, name: first.name ?? first.job };
+  if (sameHolder && first.service) holder = { section: "services", id: first.service, name: first.name ?? first.service };
   return { key: node.id, kind: kinds[0] ?? "", state, share, holder, title: node.name, lines };
 }
 
@@ -116,7 +117,8 @@ export function colours(cells: readonly Cell[], mode: Mode): { of: (cell: Cell) 
   const colourOf = new Map(chosen.map((each, i) => [each, `series-${i + 1}`]));
   const of = (cell: Cell): string => {
     if (cell.state === "failed" || cell.state === "off") return cell.state;
-    return name(cell) === "" ? "free" : (colourOf.get(name(cell)) ?? "other");
+    if (name(cell) !== "") return colourOf.get(name(cell)) ?? "other";
+    return cell.state === "free" ? "free" : "other"; // held by somebody whom we may not see
   };
   const legend: Legend[] = chosen.map((each) => ({ colour: colourOf.get(each) as string, label: each, count: counts.get(each) ?? 0 }));
   if (counts.has("")) legend.push({ colour: "free", label: say.idleHolder, count: counts.get("") ?? 0 });

@@ -200,6 +200,7 @@ export function chipsPanel(redraw: () => void): ChipsPanel {
       show(empty, chips === 0);
       show(map, chips > 0);
       show(legend, chips > 0);
+      show(modes.root, chips > 0);
       show(hint, coarse);
       text(hint, say.nodeCells(chips));
       attribute(map, "data-coarse", coarse);

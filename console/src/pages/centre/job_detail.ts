@@ -17,6 +17,7 @@ import { chipsOf } from "./jobs";
 import { jobLog } from "./job_log";
 
 const say = strings.job;
+const kChipsNamedMax = 8; // the heat map shows which; a list of hundreds says nothing
 type Fact = keyof typeof say.facts;
 
 export interface JobDetail {
@@ -38,11 +39,19 @@ export function jobDetail(live: Live, redraw: () => void): JobDetail {
   const close = h("button", { type: "button", class: "quiet", "aria-label": strings.close, on: { click: () => go("jobs") } }, "✕");
   const message = h("p", { class: "message" });
   const facts = h("dl", { class: "detail-facts" });
-  const lossNote = h("p", { class: "muted" }, say.lossEmpty);
+  const lossNote = h("span", { class: "muted numeric" });
+  let pointed: number | null = null; // the point under the pointer; else the last one is told
   const loss = chart(
-    { time: false, xLabel: say.lossStep, legend: true, xText: format.short, yText: (y) => format.digits(y, 4) }, 150,
+    { time: false, xText: format.short, yText: (y) => format.digits(y, 4), pointed: (i) => { pointed = i; drawLossNote(); } }, 150,
   );
-  const lossBox = h("div", { class: "loss-box" }, h("h3", {}, say.loss), lossNote, loss.root);
+  const lossBox = h("div", { class: "loss-box" }, h("div", { class: "chart-head" }, h("h3", {}, say.loss), lossNote), loss.root);
+
+  function drawLossNote(): void {
+    const curve = id === null ? undefined : live.state.losses.get(id);
+    const at = pointed ?? -1;
+    text(lossNote, curve && curve.x.length > 0 ? say.lossAt(format.digits(curve.y.at(at), 4), format.count(curve.x.at(at))) : say.lossEmpty);
+  }
+
   const log = jobLog((job, points) => {
     if (points.length === 0) return;
     const curve = live.state.losses.get(job) ?? series();
@@ -57,7 +66,7 @@ export function jobDetail(live: Live, redraw: () => void): JobDetail {
       class: "panel detail", id: "job", hidden: true, "aria-labelledby": "job-title",
       on: { keydown: (event) => { if (event.key === "Escape") go("jobs"); } },
     },
-    h("div", { class: "panel-head" }, title, idText, state.root, h("span", { class: "spring" }), stop, close),
+    h("div", { class: "panel-head" }, h("div", { class: "detail-title" }, title, idText, state.root), stop, close),
     content,
   );
 
@@ -100,9 +109,10 @@ export function jobDetail(live: Live, redraw: () => void): JobDetail {
     const usage = job.usage;
     const progress = job.progress;
     const values: [Fact, string | HTMLElement | null][] = [
-      ["tenant", job.tenant],
+      ["placement", isActive(job) ? placement(live.state, job) : null],
+      ["placed", isActive(job) ? null : placement(live.state, job)],
       ["asks", say.asks(job.workers, job.chips, (job.chip_kinds ?? []).join(", "))],
-      [isActive(job) ? "placement" : "placed", placement(live.state, job)],
+      ["tenant", job.tenant],
       ["priority", String(job.priority)],
       ["array", job.array_index === null || job.array_index < 0 ? null : say.arrayOf(job.array_index, job.array_size)],
       ["after", job.after && job.after.length > 0 ? h("span", {}, ...job.after.map((each) => h("a", { href: address("jobs", each) }, each))) : null],
@@ -149,6 +159,7 @@ export function jobDetail(live: Live, redraw: () => void): JobDetail {
       text(idText, next);
       text(message, "");
       show(root, true);
+      if (root.parentElement) root.parentElement.scrollTop = 0;
       title.focus({ preventScroll: true });
     },
     close(): void {
@@ -185,7 +196,7 @@ export function jobDetail(live: Live, redraw: () => void): JobDetail {
       drawFacts(job);
       const curve = known.losses.get(job.id);
       const points = curve?.x.length ?? 0;
-      show(lossNote, points < 2);
+      drawLossNote();
       show(loss.root, points >= 2);
       if (curve && points >= 2) {
         loss.draw([{ label: say.loss, colour: "--series-1" }], [curve.x, curve.y]);
@@ -206,7 +217,8 @@ function placement(state: State, job: Job): string | null {
     if (chips) chips.push(each.chip);
     else byNode.set(name, [each.chip]);
   }
-  return `${chipsOf(job)}: ${[...byNode].map(([node, chips]) => `${node} (${chips.join(" ")})`).join(", ")}`;
+  const named = job.placement.length <= kChipsNamedMax;
+  return `${chipsOf(job)}: ${[...byNode].map(([node, chips]) => say.chipsOn(node, chips, named)).join(", ")}`;
 }
 
 /// The clock of a running job goes on between two events.

@@ -9,7 +9,8 @@ import { strings } from "../../strings";
 
 const say = strings.log;
 const kPollMs = 1000;
-const kTailBytes = 64 * 1024;
+const kTailLines = 2000;
+const kPartBytes = 256 * 1024;
 const kPartsAtOnce = 16; // of one poll: a job that writes faster than this is caught up with in the next
 const kRanksMax = 1024; // of the menu
 
@@ -94,8 +95,8 @@ export function jobLog(found: (job: string, points: [number, number][]) => void)
     try {
       if (!document.hidden && of.attempts > 0) {
         for (let i = 0; i < kPartsAtOnce; i += 1) {
-          const from: { tail: number } | { offset: number } = offset === null ? { tail: kTailBytes } : { offset };
-          const part = await api.jobLog(of.id, { rank, stream, ...from }, mine.signal);
+          const from: { tail: number } | { offset: number } = offset === null ? { tail: kTailLines } : { offset };
+          const part = await api.jobLog(of.id, { rank, stream, limit: kPartBytes, ...from }, mine.signal);
           if (mine.signal.aborted) return;
           offset = part.next;
           if (part.text === "") break;

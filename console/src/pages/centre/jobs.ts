@@ -15,7 +15,7 @@ import { jobTitle, strings } from "../../strings";
 
 const say = strings.jobs;
 const kRowsStep = 100;
-const kSparkWidth = 56;
+const kSparkWidth = 48;
 const kSparkHeight = 14;
 
 export interface JobsPanel {
@@ -80,7 +80,8 @@ export function jobsPanel(live: Live, redraw: () => void): JobsPanel {
     const state = badge();
     const chips = h("td", { "data-column": "chips", class: "numeric" });
     const bar = h("progress", { max: 1 });
-    const steps = h("span", { class: "numeric" });
+    const steps = h("span", { class: "numeric steps" }); // one of the two is shown, by the room there is
+    const share = h("span", { class: "numeric share" });
     const note = h("span", { class: "note" });
     const spark = svg("polyline", { fill: "none" });
     const sparkBox = svg("svg", { class: "spark", viewBox: `0 -1 ${kSparkWidth} ${kSparkHeight + 2}`, role: "img" }, spark);
@@ -103,7 +104,7 @@ export function jobsPanel(live: Live, redraw: () => void): JobsPanel {
       tenant,
       h("td", { "data-column": "state" }, state.root),
       chips,
-      h("td", { "data-column": "progress" }, h("div", { class: "progress" }, bar, steps, note)),
+      h("td", { "data-column": "progress" }, h("div", { class: "progress" }, bar, steps, share, note)),
       h("td", { "data-column": "loss" }, h("div", { class: "loss" }, sparkBox, loss)),
       rate,
       time,
@@ -134,6 +135,7 @@ export function jobsPanel(live: Live, redraw: () => void): JobsPanel {
         attribute(bar, "value", measured ? Math.min(1, step / all) : null);
         attribute(bar, "aria-label", say.progressLabel(title));
         text(steps, step === null ? "" : all === null ? say.step(format.count(step)) : say.stepOf(format.count(step), format.count(all)));
+        text(share, measured ? format.percent(step / all) : (steps.textContent ?? ""));
         const why = noteOf(next);
         text(note, why);
         attribute(note, "title", why);
@@ -172,6 +174,8 @@ export function jobsPanel(live: Live, redraw: () => void): JobsPanel {
       const rows = fitting.slice(0, rowsMax);
       const noJobs = state.jobs.size === 0 && filter === "all";
       show(empty, noJobs);
+      show(filters.root, !noJobs);
+      show(search, !noJobs);
       show(scroller, rows.length > 0);
       show(none, rows.length === 0 && !noJobs);
       const rest = fitting.length > rows.length || (!noJobs && live.moreJobs(filter));
@@ -198,5 +202,5 @@ function noteOf(job: Job): string {
 
 function timeOf(job: Job): string {
   if (isActive(job)) return job.progress?.eta_s == null ? "" : format.span(job.progress.eta_s);
-  return isFinal(job) && job.runtime_s !== null ? say.ran(format.span(job.runtime_s)) : "";
+  return isFinal(job) && job.runtime_s !== null ? format.span(job.runtime_s) : "";
 }

@@ -10,6 +10,7 @@ import { segmented } from "../../shell/segmented";
 import { strings } from "../../strings";
 
 const say = strings.usage;
+const kPlainColumns = ["tenant", "device", "energy", "trained", "served"] as const;
 const kLinesMax = 6; // more curves than this are a tangle; the rest is one
 const kScale: Record<UsageMeasure, number> = { cost: 1, device: 1 / 3600, energy: 1 / 3.6e6, tokens: 1 };
 
@@ -26,7 +27,7 @@ export function usagePanel(redraw: () => void): UsagePanel {
   });
   const plot = chart(
     {
-      time: true, xLabel: "", legend: false,
+      time: true,
       xText: (x) => format.moment(new Date(x * 1000).toISOString(), new Date()),
       yText: (y) => (y === 0 ? "0" : format.short(Math.abs(y) < 100 ? Number(y.toPrecision(3)) : y)),
     },
@@ -37,17 +38,18 @@ export function usagePanel(redraw: () => void): UsagePanel {
   const longNames: Partial<Record<keyof typeof columns, string>> = { trained: say.trainedLong, served: say.servedLong };
   const body = h("tbody", {});
   const total = makeLine();
+  const costHead = h("th", { scope: "col", class: "numeric" });
   const table = h(
     "table",
     { class: "usage" },
     h("caption", { class: "visually-hidden" }, say.caption),
-    h("thead", {}, h("tr", {}, ...(Object.keys(columns) as (keyof typeof columns)[]).map((name) =>
-      h("th", { scope: "col", class: name === "tenant" ? "" : "numeric", title: longNames[name] ?? null }, columns[name])))),
+    h("thead", {}, h("tr", {}, ...kPlainColumns.map((name) =>
+      h("th", { scope: "col", class: name === "tenant" ? "" : "numeric", title: longNames[name] ?? null }, columns[name])), costHead)),
     body,
     h("tfoot", {}, total.root),
   );
   const empty = emptyState(say.emptyTitle, say.empty, null);
-  const content = h("div", {}, h("div", { class: "scroller" }, table), since, plot.root);
+  const content = h("div", {}, h("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": say.caption }, table), since, plot.root);
   const root = h(
     "section",
     { class: "panel", id: "usage", "aria-labelledby": "usage-title" },
@@ -55,7 +57,6 @@ export function usagePanel(redraw: () => void): UsagePanel {
     empty, content,
   );
 
-  let currency = "";
   let colourOf = new Map<string, string>();
 
   function makeLine(): { root: HTMLElement; update(line: UsageLine): void } {
@@ -78,7 +79,7 @@ export function usagePanel(redraw: () => void): UsagePanel {
         text(served, format.short(tokensServed(line)));
         attribute(trained, "title", format.count(line.tokens_trained));
         attribute(served, "title", format.count(tokensServed(line)));
-        text(cost, format.money(line.cost, currency));
+        text(cost, format.money(line.cost, null));
       },
     };
   }
@@ -94,7 +95,7 @@ export function usagePanel(redraw: () => void): UsagePanel {
       show(content, used);
       show(measures.root, used);
       if (!usage || !used) return;
-      currency = usage.currency;
+      text(costHead, columns.cost(usage.currency));
       const tenants = [...usage.tenants].sort((a, b) => measure(b, "cost") - measure(a, "cost") || a.name.localeCompare(b.name));
       // A tenant's colour follows from its id, not from its rank: it must not change while somebody looks.
       const charted = tenants.slice(0, kLinesMax);
@@ -106,7 +107,7 @@ export function usagePanel(redraw: () => void): UsagePanel {
       const first = state.samples[0];
       if (!first) return;
       const opened = format.moment(new Date(first.at_ms).toISOString(), new Date());
-      text(since, state.samples.length < 2 ? say.waiting : `${say.measures[which]} (${which === "cost" ? say.units.cost(currency) : say.units[which]}). ${say.session(opened)}`);
+      text(since, state.samples.length < 2 ? say.waiting : `${say.measures[which]} (${which === "cost" ? usage.currency : say.units[which]}). ${say.session(opened)}`);
       show(plot.root, state.samples.length >= 2);
       if (state.samples.length < 2) return;
       const growth = (lines: Map<string, UsageLine>, ids: readonly string[]): number =>
