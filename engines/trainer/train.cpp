@@ -43,6 +43,7 @@ void listen_for_stop() {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads the progress may leave; the training goes on
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit shall be an error with a message, as a full disk is
 }
 
 void say(const std::string& text) { fmt::print(stderr, "centrale-trainer: {}\n", text); }

@@ -87,8 +87,10 @@ DurableFile::DurableFile(DurableFile&& other) noexcept
 
 DurableFile::~DurableFile() {
   if (file_ == nullptr) return;
+  struct stat status {};
+  const bool regular = ::fstat(::fileno(file_), &status) == 0 && S_ISREG(status.st_mode);
   std::fclose(file_);
-  ::unlink(path_.c_str());
+  if (regular) ::unlink(path_.c_str());  // never a device
 }
 
 Result<void> DurableFile::write(std::span<const std::byte> bytes) {
