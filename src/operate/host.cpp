@@ -34,34 +34,57 @@ struct Read {
 };
 using Item = std::variant<Wish, Fact, Read>;
 
-/// The core as the journal tells it.
-Result<Core> fold(Journal& journal, const HostOptions& options, Recovered& recovered) {
-  TRY_ASSIGN(std::unique_ptr<Policy> policy, make_policy(options.policy));
-  Core core(std::move(policy), options.limits);
-  EventReader reader;
-  Output out;
-  const auto on_snapshot = [&](const Snapshot& snapshot) -> Result<void> {
-    TRY_ASSIGN(std::unique_ptr<Policy> fresh, make_policy(options.policy));
-    TRY_ASSIGN(core, Core::restore(snapshot.bytes, std::move(fresh), options.limits));
+/// Takes a snapshot and the events after it, and becomes the state that they tell.
+class Fold {
+ public:
+  Fold(std::unique_ptr<Policy> policy, FoldOptions options) : options_(std::move(options)), core_(std::move(policy), options_.limits) {}
+
+  Result<void> snapshot(const Snapshot& snapshot) {
+    TRY_ASSIGN(std::unique_ptr<Policy> policy, make_policy(options_.policy));
+    TRY_ASSIGN(core_, Core::restore(snapshot.bytes, std::move(policy), options_.limits));
     return {};
-  };
-  const auto on_event = [&](const Record& record) -> Result<void> {
-    auto event = reader.read(record.payload);
+  }
+  Result<void> event(const Record& record) {
+    auto event = reader_.read(record.payload);
     if (!event) {
       return fail(ErrorKind::invalid, "cannot be read: " + event.error().message(), fmt::format("journal event {}", record.sequence), "upgrade Centrale, or restore the journal from a backup");
     }
-    out.clear();
-    if (auto applied = core.apply(std::move(*event), Time{record.time_ns}, out); !applied) {
+    out_.clear();
+    if (auto applied = core_.apply(std::move(*event), Time{record.time_ns}, out_); !applied) {
       return fail(ErrorKind::invalid, "cannot be applied: " + applied.error().message(), fmt::format("journal event {}", record.sequence), "start it with the limits it was written under");
     }
-    ensure(core.sequence() == record.sequence);
+    ensure(core_.sequence() == record.sequence);
     return {};
-  };
-  TRY_ASSIGN(recovered, journal.recover(on_snapshot, on_event));
-  return core;
+  }
+  Core take() { return std::move(core_); }
+
+ private:
+  FoldOptions options_;
+  Core core_;
+  EventReader reader_;
+  Output out_;
+};
+
+Result<Core> fold(Journal& journal, const HostOptions& options, Recovered& recovered) {
+  TRY_ASSIGN(std::unique_ptr<Policy> policy, make_policy(options.policy));
+  Fold fold(std::move(policy), {options.policy, options.limits});
+  TRY_ASSIGN(recovered, journal.recover([&](const Snapshot& snapshot) { return fold.snapshot(snapshot); },
+                                        [&](const Record& record) { return fold.event(record); }));
+  return fold.take();
 }
 
 }  // namespace
+
+Result<Core> fold_journal(JournalReader& reader, std::uint64_t last, const FoldOptions& options) {
+  TRY_ASSIGN(std::unique_ptr<Policy> policy, make_policy(options.policy));
+  Fold fold(std::move(policy), options);
+  TRY_ASSIGN(const std::optional<Snapshot> snapshot, reader.snapshot_at(last));
+  if (snapshot) {
+    TRY(fold.snapshot(*snapshot));
+  }
+  TRY(reader.read(snapshot ? snapshot->sequence + 1 : 1, last + 1, [&](const Record& record) { return fold.event(record); }));
+  return fold.take();
+}
 
 struct Host::State {
   State(std::unique_ptr<Journal> j, Clock& c, HostOptions o, Core folded)
@@ -124,7 +147,9 @@ Result<std::unique_ptr<Host>> Host::open(std::unique_ptr<Journal> journal, Clock
   return std::unique_ptr<Host>(new Host(std::move(state)));
 }
 
-Host::~Host() {
+Host::~Host() { stop(); }
+
+void Host::stop() {
   {
     const std::lock_guard lock(state_->mutex);
     state_->stopping = true;

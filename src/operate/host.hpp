@@ -31,6 +31,13 @@ class Launcher {
   virtual void adopt(const Core& core, const std::vector<TaskId>& alive) = 0;
 };
 
+struct FoldOptions {
+  std::string policy = "fifo";
+  CoreLimits limits;
+};
+/// The state after event `last`, from the journal alone: the newest snapshot before it and the events since.
+[[nodiscard]] Result<Core> fold_journal(JournalReader& reader, std::uint64_t last, const FoldOptions& options);
+
 struct HostOptions {
   std::size_t batch_max = 4096;            // events in one group commit
   std::size_t queue_max = 200'000;         // beyond it, posts are refused: unavailable
@@ -43,7 +50,10 @@ class Host {
  public:
   /// Folds the journal into a core. Errors: the journal's.
   [[nodiscard]] static Result<std::unique_ptr<Host>> open(std::unique_ptr<Journal> journal, Clock& clock, HostOptions options);
-  ~Host();  // stops the thread; what was posted is committed first
+  ~Host();
+  /// Ends the core thread; what was posted is committed first. Afterwards wishes are refused and facts are left to be found again at
+  /// the next start. What the thread calls (the launcher, listeners) must live until then.
+  void stop();
 
   /// Starts the core thread: adopts, issues outstanding actions, then takes events.
   void run(Launcher& launcher);

@@ -16,9 +16,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What a core draws when nobody measures it and no catalogue knows it: the order of a server CPU's TDP by its cores.
-constexpr Milliwatts kCorePowerOtherwise{5'000};
-
 std::string replica_label(const Task& task, const std::string& name) { return fmt::format("{}.{} {}", to_string(task.service), task.ordinal, name); }
 
 /// The inverse of replica_label.
@@ -117,10 +114,12 @@ void LocalNode::list_chips(const Catalogue& catalogue) {
     const ChipReport& chip = machine_.chips[i];
     Kind& kind = kind_named(chip.kind);
     kind.chips.push_back({.report = i, .sharers = 1});
-    const CatalogueChip* const known = catalogue.find(chip.kind);
     kind.group.memory = chip.memory;
-    kind.group.power = chip.power_limit.value > 0 ? chip.power_limit : known != nullptr ? known->power : chip.source == ChipSource::cpu ? kCorePowerOtherwise : Milliwatts{};
-    kind.group.price_per_hour = known != nullptr ? known->price_per_hour : MicroCurrency{};
+    kind.group.power = chip.power_limit;
+    if (const ChipType* const known = catalogue.chip(chip.kind)) {
+      kind.group.power = chip.power_limit.value > 0 ? chip.power_limit : known->power.value;
+      kind.group.price_per_hour = known->price_per_hour.value;
+    }
   }
   if (options_.cpu_chips > 0) {
     for (Kind& kind : kinds_) {

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""./dev bench NAME: runs one benchmark, prints a table, writes build/bench/NAME.json (a flat object of names and numbers)."""
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+
+
+def bench_core() -> dict:
+    """Events per second through the core and the journal, and what 100,000 queued jobs cost a submit."""
+    # Beside the build, not in /tmp: that may be memory, where an fsync costs nothing.
+    folder = tempfile.mkdtemp(prefix="bench-core-", dir=BUILD)
+    try:
+        done = subprocess.run([BUILD / "core_bench", folder], check=True, capture_output=True, text=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return json.loads(done.stdout)
+
+
+# What each figure should reach: (bound, is the bound a least).
+AIMS = {
+    "apply_per_s": (1_000_000, True),
+    "durable_per_s": (20_000, True),
+    "submit_slowdown_100k": (2.0, False),
+}
+BENCHES = {"core": bench_core}
+
+
+def table(figures: dict) -> str:
+    rows = [("figure", "measured", "aim", "")]
+    for name, value in figures.items():
+        aim = AIMS.get(name)
+        text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"
+        if aim is None:
+            rows.append((name, text, "", ""))
+        else:
+            met = value >= aim[0] if aim[1] else value <= aim[0]
+            rows.append((name, text, f"{'>=' if aim[1] else '<='} {aim[0]:,}", "met" if met else "missed"))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join(f"{r[0]:<{widths[0]}}  {r[1]:>{widths[1]}}  {r[2]:>{widths[2]}}  {r[3]}".rstrip() for r in rows)
+
+
+def main() -> int:
+    names = sys.argv[1:]
+    if not names or any(name not in BENCHES for name in names):
+        for name, bench in BENCHES.items():
+            print(f"  ./dev bench {name:<10} {bench.__doc__}")
+        return 0 if not names else 2
+    for name in names:
+        figures = BENCHES[name]()
+        out = BUILD / "bench" / f"{name}.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(figures, indent=2) + "\n")
+        print(table(figures))
+        print(f"written to {out.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
