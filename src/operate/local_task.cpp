@@ -161,9 +161,18 @@ Found look(const std::string& folder) {
 bool clear_leftovers(const std::string& folder, TaskId task, task::ExitReport& report) {
   const Result<task::Launch> launch = task::read_launch(folder);
   std::vector<Identity> left;
+  std::size_t marked = 0;
   if (launch) {
     task::kill_cgroup(launch->cgroup);
-    left = task::with_environment(task::kMarkVariable, launch->mark);
+    // Sent while looking, and until a look finds nobody: what forks must not be given time.
+    constexpr int kLooks = 20;
+    for (int looks = 0; looks < kLooks; ++looks) {
+      const std::size_t found = task::signal_with_environment(task::kMarkVariable, launch->mark, SIGKILL);
+      marked += found;
+      if (found == 0) {
+        break;
+      }
+    }
   }
   for (const task::RankProcess& rank : task::read_ranks(folder)) {
     if (task::lives(rank.who)) {
@@ -182,7 +191,7 @@ bool clear_leftovers(const std::string& folder, TaskId task, task::ExitReport& r
   for (const Identity& who : left) {
     task::send_signal(who, SIGKILL);
   }
-  if (!locked || !left.empty() || (launch && task::cgroup_is_populated(launch->cgroup))) {
+  if (!locked || marked > 0 || !left.empty() || (launch && task::cgroup_is_populated(launch->cgroup))) {
     return false;
   }
   if (launch) {

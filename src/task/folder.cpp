@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 
 namespace centrale::task {
@@ -115,8 +116,8 @@ Result<void> write_atomic(const std::string& path, std::string_view text) {
 }
 
 Result<void> write_once(const std::string& path, std::string_view text) {
-  // Two writers must not share the temporary file.
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
+  static std::atomic<unsigned> count = 0;  // two writers must not share the temporary file, nor two threads of one
+  const std::string temporary = fmt::format("{}.{}-{}.tmp", path, getpid(), count++);
   TRY(write_synced(temporary, path, text));
   const int error = link(temporary.c_str(), path.c_str()) != 0 ? errno : 0;
   unlink(temporary.c_str());

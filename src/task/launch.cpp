@@ -89,10 +89,19 @@ class Members {
   std::int64_t number(const char* key) { return get<std::int64_t>(key); }
   int small(const char* key) { return static_cast<int>(get<std::int64_t>(key)); }
 
-  std::vector<std::string> texts(const char* key) { return texts_of(get<array>(key), key); }
-  std::vector<std::string> texts_of(const array& from, const char* key) {
+  /// simdjson's default array must not be walked; a vector may be empty.
+  std::vector<element> list(const char* key) {
+    array value;
+    if (from_[key].get(value) != simdjson::SUCCESS) {
+      missing = missing.empty() ? key : missing;
+      return {};
+    }
+    return {value.begin(), value.end()};
+  }
+  std::vector<std::string> texts(const char* key) { return texts_of(list(key), key); }
+  std::vector<std::string> texts_of(const std::vector<element>& from, const char* key) {
     std::vector<std::string> all;
-    for (const element each : from) {
+    for (const element& each : from) {
       std::string_view value;
       if (each.get(value) != simdjson::SUCCESS) {
         missing = key;
@@ -103,13 +112,13 @@ class Members {
   }
   Environment environment(const char* key) {
     Environment all;
-    for (const element each : get<array>(key)) {
+    for (const element& each : list(key)) {
       array pair;
       if (each.get(pair) != simdjson::SUCCESS || pair.size() != 2) {
         missing = key;
         continue;
       }
-      std::vector<std::string> both = texts_of(pair, key);
+      std::vector<std::string> both = texts_of({pair.begin(), pair.end()}, key);
       all.emplace_back(std::move(both[0]), std::move(both[1]));
     }
     return all;
@@ -136,7 +145,7 @@ Result<object> root_of(simdjson::dom::parser& parser, std::string_view text, con
 
 std::vector<RankSpec> ranks_of(Members& launch) {
   std::vector<RankSpec> ranks;
-  for (const element each : launch.get<array>("ranks")) {
+  for (const element& each : launch.list("ranks")) {
     object one;
     if (each.get(one) != simdjson::SUCCESS) {
       launch.missing = "ranks";
@@ -146,7 +155,7 @@ std::vector<RankSpec> ranks_of(Members& launch) {
     RankSpec rank;
     rank.visible_variable = members.text("visible_variable");
     rank.visible_devices = members.texts("visible_devices");
-    for (const element cpu : members.get<array>("cpus")) {
+    for (const element& cpu : members.list("cpus")) {
       std::int64_t number = -1;
       if (cpu.get(number) != simdjson::SUCCESS || number < 0) {
         members.missing = "cpus";

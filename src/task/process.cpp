@@ -12,6 +12,7 @@
 #include <charconv>
 #include <cstring>
 #include <map>
+#include <set>
 
 namespace centrale::task {
 namespace {
@@ -161,22 +162,55 @@ std::vector<Identity> descendants(pid_t root) {
   return found;
 }
 
-std::vector<Identity> with_environment(std::string_view name, std::string_view value) {
+// /proc lists pids from low to high, so parents mostly come before their children, and who is forked meanwhile is still
+// to come. Between the look and the signal lie microseconds; a pid is not used again that soon.
+std::size_t signal_descendants(pid_t root, int signal, std::set<pid_t>& met) {
+  std::set<pid_t> below{root};
+  std::size_t count = 0;
+  for_each_process([&](pid_t pid) {
+    const std::optional<ProcessStat> stat = read_stat(pid);
+    if (!stat || is_dead(*stat) || !below.contains(stat->parent)) {
+      return;
+    }
+    below.insert(pid);
+    if (met.insert(pid).second) {
+      count += ::kill(pid, signal) == 0 ? 1U : 0U;
+    }
+  });
+  return count;
+}
+
+namespace {
+
+template <class Visit>
+void for_each_with_environment(std::string_view name, std::string_view value, Visit visit) {
   std::string wanted;
   wanted.append(name).append("=").append(value).append(1, '\0');
-  std::vector<Identity> found;
   for_each_process([&](pid_t pid) {
     const Identity who = identify(pid);
     const std::string environment = slurp("/proc/" + std::to_string(pid) + "/environ", kEnvironmentMax);
     for (std::size_t at = environment.find(wanted); at != std::string::npos; at = environment.find(wanted, at + 1)) {
       if (at == 0 || environment[at - 1] == '\0') {
-        found.push_back(who);
-        break;
+        visit(who);
+        return;
       }
     }
   });
+}
+
+}  // namespace
+
+std::vector<Identity> with_environment(std::string_view name, std::string_view value) {
+  std::vector<Identity> found;
+  for_each_with_environment(name, value, [&found](const Identity& who) { found.push_back(who); });
   std::erase_if(found, [](const Identity& who) { return !lives(who); });
   return found;
+}
+
+std::size_t signal_with_environment(std::string_view name, std::string_view value, int signal) {
+  std::size_t count = 0;
+  for_each_with_environment(name, value, [&](const Identity& who) { count += send_signal(who, signal) ? 1U : 0U; });
+  return count;
 }
 
 std::vector<Identity> with_open_file(const std::string& path) {

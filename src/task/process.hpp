@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,8 +38,13 @@ bool send_signal(const Identity& who, int signal);
 
 /// Every process below `root`, parents first; zombies are left out.
 [[nodiscard]] std::vector<Identity> descendants(pid_t root);
+/// Sends to every process below `root` while it looks for them, so that one that lives for a millisecond is met, too;
+/// those that are in `met` are passed over, the rest is added. How many were new.
+std::size_t signal_descendants(pid_t root, int signal, std::set<pid_t>& met);
 /// Every process whose environment holds `name=value`; of other users only where we may look.
 [[nodiscard]] std::vector<Identity> with_environment(std::string_view name, std::string_view value);
+/// The same, and sends to each as it is found. How many.
+std::size_t signal_with_environment(std::string_view name, std::string_view value, int signal);
 /// Every process but this one that holds `path` open.
 [[nodiscard]] std::vector<Identity> with_open_file(const std::string& path);
 

@@ -205,33 +205,16 @@ Result<pid_t> start_rank(const RankStart& start) {
   return pid;
 }
 
-void signal_descendants(int signal) {
-  for (const Identity& who : descendants(getpid())) {
-    send_signal(who, signal);
-  }
-}
-
 void kill_descendants(const std::string& cgroup) {
   kill_cgroup(cgroup);
   constexpr int kSweeps = 64;
-  std::set<pid_t> stopped;
-  std::vector<Identity> all;
-  for (int sweep = 0; sweep < kSweeps; ++sweep) {
-    all = descendants(getpid());
-    bool grown = false;
-    for (const Identity& who : all) {
-      if (stopped.insert(who.pid).second) {
-        send_signal(who, SIGSTOP);
-        grown = true;
-      }
-    }
-    if (!grown) {
-      break;
-    }
+  std::set<pid_t> met;
+  int quiet = 0;
+  for (int sweep = 0; sweep < kSweeps && quiet < 2; ++sweep) {
+    quiet = signal_descendants(getpid(), SIGSTOP, met) == 0 ? quiet + 1 : 0;
   }
-  for (const Identity& who : all) {
-    send_signal(who, SIGKILL);
-  }
+  std::set<pid_t> killed;
+  signal_descendants(getpid(), SIGKILL, killed);
 }
 
 }  // namespace centrale::task

@@ -30,7 +30,4 @@ struct RankStart {
 /// then SIGKILL. Not all are dead when it returns; the caller reaps, and calls again until there are no children.
 void kill_descendants(const std::string& cgroup);
 
-/// Sends to every process below this one.
-void signal_descendants(int signal);
-
 }  // namespace centrale::task

@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "task/cgroup.hpp"
@@ -144,7 +145,8 @@ bool all_ranks_ended(const Supervised& task) {
   return std::all_of(task.ranks.begin(), task.ranks.end(), [](const Running& rank) { return rank.ended; });
 }
 
-/// SIGTERM to each rank's group the first time; a later call can only bring the end nearer.
+/// SIGTERM to each rank's group the first time, but for a grace of 0: that is a kill, and the program is to see nothing
+/// else. A later call can only bring the end nearer.
 void begin_stop(Supervised& task, Nanos grace) {
   grace = std::clamp(grace, Nanos{0}, kGraceMax);
   const Clock::time_point deadline = Clock::now() + std::chrono::nanoseconds(grace.value);
@@ -154,7 +156,7 @@ void begin_stop(Supervised& task, Nanos grace) {
   }
   task.kill_at = deadline;
   for (const Running& rank : task.ranks) {
-    if (!rank.ended) {
+    if (!rank.ended && grace.value > 0) {
       kill(-rank.pid, SIGTERM);
       kill(-rank.pid, SIGCONT);  // a stopped process could not save
     }
@@ -239,7 +241,8 @@ void watch(Supervised& task) {
     }
     if (all_ranks_ended(task) && !leftovers_told) {
       leftovers_told = true;
-      signal_descendants(SIGTERM);
+      std::set<pid_t> met;
+      signal_descendants(getpid(), SIGTERM, met);
       const Clock::time_point soon = Clock::now() + kLeftoverGrace;
       task.kill_at = task.kill_at ? std::min(*task.kill_at, soon) : soon;
     }
