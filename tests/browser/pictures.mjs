@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures of the console, to be looked at:  npm run pictures -- FOLDER
+// Pictures of the console, to be looked at:  npm run pictures -- FOLDER [SECONDS [NAME…]]
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { busyHall, work } from "./busy_hall.mjs";
@@ -14,6 +14,7 @@ const centre = await busyHall().listen();
 const nothing = await new FakeCentre().listen();
 const beat = work(centre);
 const browser = await launch();
+const wanted = process.argv.slice(4);
 const shots = [
   ["dark", 1440, 900, "dark", "#/jobs/j212"],
   ["light", 1440, 900, "light", "#/jobs/j212"],
@@ -22,7 +23,7 @@ const shots = [
   ["tablet", 834, 1112, "light", ""],
   ["phone", 390, 844, "light", ""],
   ["phone-job", 390, 844, "dark", "#/jobs/j212"],
-];
+].filter(([name]) => wanted.length === 0 || wanted.includes(name));
 const pages = [];
 for (const [name, width, height, colorScheme, place] of shots) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, deviceScaleFactor: name.startsWith("phone") ? 2 : 1, hasTouch: name.startsWith("phone") });
@@ -37,7 +38,8 @@ for (const [name, page] of pages) {
   await page.screenshot({ path: join(folder, `${name}.png`) });
   if (name === "phone" || name === "tablet" || name === "plain") await page.screenshot({ path: join(folder, `${name}-full.png`), fullPage: true });
 }
-const plain = pages.find(([name]) => name === "plain")[1];
+const plain = (pages.find(([name]) => name === "plain") ?? pages[0])[1];
+await plain.goto(`${centre.url}/#/`);
 await plain.bringToFront();
 for (const mode of ["Utilisation", "Kind", "Holder"]) {
   await plain.locator("#chips").getByRole("radio", { name: mode }).check();
@@ -47,7 +49,8 @@ for (const mode of ["Utilisation", "Kind", "Holder"]) {
 }
 await plain.getByRole("button", { name: "Try service train-small" }).click();
 await plain.getByRole("button", { name: "Send" }).click();
-await plain.waitForTimeout(1200);
+await plain.getByText(/first after/).waitFor();
+await plain.screenshot({ path: join(folder, "try.png") });
 await plain.goto(`${centre.url}/#/jobs/j241`);
 await plain.getByRole("button", { name: "Stop job" }).click();
 await plain.screenshot({ path: join(folder, "confirm.png") });

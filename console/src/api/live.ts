@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the state equal to the centre's: one stream of events, a full read after each (re)connection, and a slow poll for
-// what no event tells (utilisation, uptime), which is also how a dead connection is noticed.
+// what no event tells (counts, utilisation of a large fleet), which is also how a dead connection is noticed.
 import { readEvents, type SentEvent } from "../base/sse";
 import { api, CallFailed, type JobQuery } from "./client";
 import {
   applyEvent, emptyState, putJob, replaceNodes, replaceServices, setCentre, setUsage, trimJobs, type Change, type State, type Topic,
 } from "./store";
-import { kJobStates, type Job, type JobState } from "./types";
+import { kJobStates, type Centre, type FleetNode, type Job, type JobState, type Usage } from "./types";
 
 export type Connection = "connecting" | "live" | "lost" | "needs_key";
 
 const kRetryFirstMs = 500;
 const kRetryMaxMs = 10_000;
 const kPollMs = 5_000;
-const kSettleMs = 400; // after a change of state, before what hangs on it is read again
+const kNodesEveryMs = 30_000; // events tell who holds what; of many nodes, utilisation only comes with this
+const kUsageEveryMs = 10_000; // when no event told it
+const kSettleMs = 400; // after jobs or services changed, before the counts are read again
 const kPageOfJobs = 200;
 const kHeldEventsMax = 10_000; // while the full read is under way; more means: read again
 
@@ -36,7 +38,8 @@ export class Live {
   private held: SentEvent[] | null = null;
   private heldTooMany = false;
   private settleTimer: ReturnType<typeof setTimeout> | null = null;
-  private readonly unsettled = new Set<Topic>();
+  private readonly told = new Map<Topic, number>(); // events so far
+  private readonly fresh_ms = new Map<Topic, number>(); // when it was last told or read
 
   constructor(private readonly listener: Listener) {}
 
@@ -145,39 +148,49 @@ export class Live {
         continue; // a view we cannot read is the same as one we do not know
       }
       if (!applyEvent(this.state, event.event, view, Date.now(), changes)) continue;
-      topics.add(kTopicOf[event.event] as Topic);
+      const topic = kTopicOf[event.event] as Topic;
+      topics.add(topic);
+      this.told.set(topic, (this.told.get(topic) ?? 0) + 1);
+      this.fresh_ms.set(topic, Date.now());
     }
     if (topics.has("jobs")) trimJobs(this.state, this.keep);
     if (topics.size > 0) this.listener.changed(topics);
     if (changes.length > 0) this.listener.told(changes);
-    // Counts and the holders of chips follow from states; neither is told by an event of its own.
-    if (topics.has("jobs") || topics.has("services")) this.settle("centre");
-    if (changes.some((change) => change.what !== "node")) this.settle("nodes");
+    if (topics.has("jobs") || topics.has("services")) this.settle();
   }
 
-  private settle(topic: Topic): void {
-    this.unsettled.add(topic);
+  /// The centre's counts follow from the states of jobs and services, and are told by no event.
+  private settle(): void {
     this.settleTimer ??= setTimeout(() => {
       this.settleTimer = null;
-      const topics = [...this.unsettled];
-      this.unsettled.clear();
-      void Promise.all(topics.map((each) => this.refresh(each))).catch(() => undefined);
+      this.refresh("centre").catch(() => undefined); // the next poll tries again
     }, kSettleMs);
   }
 
-  private async refresh(topic: Topic): Promise<void> {
+  private async refresh(topic: "centre" | "nodes" | "usage"): Promise<void> {
     if (this.connection !== "live") return;
-    if (topic === "centre") setCentre(this.state, await api.centre(), Date.now());
-    else if (topic === "nodes") replaceNodes(this.state, await api.nodes());
-    else if (topic === "usage") setUsage(this.state, await api.usage(), Date.now());
-    else return;
-    this.listener.changed(new Set([topic]));
+    const before = this.told.get(topic);
+    const answer = await (topic === "centre" ? api.centre() : topic === "nodes" ? api.nodes() : api.usage());
+    // An event that came meanwhile is the newer: an answer that it overtook would turn the clock back.
+    if (this.told.get(topic) !== before || this.connection !== "live") return;
+    if (topic === "centre") setCentre(this.state, answer as Centre, Date.now());
+    else if (topic === "nodes") replaceNodes(this.state, answer as FleetNode[]);
+    else setUsage(this.state, answer as Usage, Date.now());
+    this.fresh_ms.set(topic, Date.now());
+    this.listener.changed(new Set<Topic>([topic]));
+  }
+
+  private isOlder(topic: Topic, age_ms: number): boolean {
+    return Date.now() - (this.fresh_ms.get(topic) ?? 0) >= age_ms;
   }
 
   private async poll(): Promise<void> {
     if (this.connection !== "live" || document.hidden) return;
     try {
-      await Promise.all([this.refresh("centre"), this.refresh("nodes"), this.refresh("usage")]);
+      const due = [this.refresh("centre")];
+      if (this.isOlder("nodes", kNodesEveryMs)) due.push(this.refresh("nodes"));
+      if (this.isOlder("usage", kUsageEveryMs)) due.push(this.refresh("usage"));
+      await Promise.all(due);
     } catch (error) {
       // A stream over a dead network hangs for minutes; a call that gets no answer shows it at once.
       if (error instanceof CallFailed && (error.status === 0 || error.status === 401)) this.stream?.abort();
