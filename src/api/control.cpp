@@ -226,7 +226,8 @@ void send(const CallPtr& call, Answer answer) {
   }
   answer.headers.emplace_back("Cache-Control", "no-store");
   answer.headers.emplace_back("X-Content-Type-Options", "nosniff");
-  call->reply->send(answer.status, answer.content_type, std::move(answer.body), answer.headers);
+  // Let go here: the core thread may be the last to let go of the call, and a reply belongs to the rim thread.
+  std::exchange(call->reply, nullptr)->send(answer.status, answer.content_type, std::move(answer.body), answer.headers);
 }
 
 void answer(const CallPtr& call, Answer ready) {

@@ -166,7 +166,6 @@ void EventStreams::open(Scope scope, std::shared_ptr<http::Reply> reply, std::fu
   client->reply->on_close([weak = weak_from_this(), seen = std::weak_ptr(client)] {
     const auto self = weak.lock();
     if (const auto leaver = seen.lock(); leaver && self) {
-      leaver->gone = true;
       self->drop(leaver);
     }
   });
@@ -175,7 +174,7 @@ void EventStreams::open(Scope scope, std::shared_ptr<http::Reply> reply, std::fu
     self->rim_.post([self, client, text = self->render_everything(core, now, scope)] {
       client->synced = true;
       client->owed = text;  // without regard to the limit, which is for what comes on top
-      self->flush(client);
+      self->flush(client);  // nothing, if it has left meanwhile
     });
   });
   if (!ticking_) {
@@ -264,23 +263,26 @@ void EventStreams::flush(const ClientPtr& client) {
       return;
     }
     if (!left) {
-      client->gone = true;
       self->drop(client);
     } else if (client->ending && client->owed.empty()) {
-      self->drop(client);
       client->reply->end();
+      self->drop(client);
     } else {
       self->flush(client);
     }
   });
 }
 
-void EventStreams::drop(const ClientPtr& client) { std::erase(clients_, client); }
+void EventStreams::drop(const ClientPtr& client) {
+  client->gone = true;
+  client->reply.reset();  // here, for it belongs to the rim thread; the core thread may be the last to let go of the client
+  std::erase(clients_, client);
+}
 
 void EventStreams::close_all() {
-  for (const ClientPtr& client : std::exchange(clients_, {})) {
-    client->gone = true;
+  for (const ClientPtr& client : std::vector<ClientPtr>(clients_)) {
     client->reply->end();
+    drop(client);
   }
 }
 

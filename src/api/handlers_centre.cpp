@@ -61,7 +61,7 @@ void get_events(const CallPtr& call) {
   }
   ++call->state->answered[{call->operation->id, 200}];
   // The stream outlives the call, and keeps only what it needs of it.
-  streams.open(call->scope(), call->reply, [state = std::weak_ptr(call->state), token = call->token(), remote = call->request.remote] {
+  streams.open(call->scope(), std::move(call->reply), [state = std::weak_ptr(call->state), token = call->token(), remote = call->request.remote] {
     const auto alive = state.lock();
     return alive && alive->wiring.check(token, remote).has_value();
   });
