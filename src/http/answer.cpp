@@ -1,72 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/answer.hpp"
 
-#include <cstdint>
+#include "base/json.hpp"
 
 namespace centrale::http {
-namespace {
-
-/// The length of the well-formed UTF-8 sequence at `at`, or 0 (Unicode 15, table 3-7).
-std::size_t utf8_length(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) {
-    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : static_cast<unsigned char>(0);
-  };
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
-  const unsigned char b = byte(0);
-  if (b < 0x80) return 1;
-  if (b >= 0xC2 && b <= 0xDF) return continues(1) ? 2 : 0;
-  if (b >= 0xE0 && b <= 0xEF) {
-    const bool overlong = b == 0xE0 && byte(1) < 0xA0;
-    const bool surrogate = b == 0xED && byte(1) > 0x9F;
-    return continues(1) && continues(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (b >= 0xF0 && b <= 0xF4) {
-    const bool overlong = b == 0xF0 && byte(1) < 0x90;
-    const bool beyond = b == 0xF4 && byte(1) > 0x8F;
-    return continues(1) && continues(2) && continues(3) && !overlong && !beyond ? 4 : 0;
-  }
-  return 0;
-}
-
-void append_escaped(std::string& out, char c) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
-  }
-  const auto byte = static_cast<unsigned char>(c);
-  if (byte < 0x20) {
-    out += "\\u00";
-    out += kHex[byte >> 4U];
-    out += kHex[byte & 15U];
-  } else {
-    out += c;
-  }
-}
-
-}  // namespace
-
 std::string json_string(std::string_view text) {
-  std::string out = "\"";
-  out.reserve(text.size() + 2);
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = utf8_length(text, i);
-    if (length == 0) {
-      out += "\xEF\xBF\xBD";
-      ++i;
-    } else if (length == 1) {
-      append_escaped(out, text[i]);
-      ++i;
-    } else {
-      out += text.substr(i, length);
-      i += length;
-    }
-  }
-  out += '"';
+  std::string out;
+  JsonWriter{out}.text(text);
   return out;
 }
 

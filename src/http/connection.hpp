@@ -122,4 +122,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool input_ended_ = false;      // the client sends nothing more
 };
 
+/// Holds the connection to the rules of Reply.
+[[nodiscard]] std::shared_ptr<Reply> make_reply(std::shared_ptr<Connection> connection);
+
 }  // namespace centrale::http
