@@ -26,6 +26,8 @@ test("short numbers keep three digits and never say 1000 k", () => {
 
 test("spans use two units and round without a 60", () => {
   assert.equal(format.span(0), "0 s");
+  assert.equal(format.span(0.0403), "40 ms");
+  assert.equal(format.span(0.0996), "0.1 s");
   assert.equal(format.span(4.24), "4.2 s");
   assert.equal(format.span(59.7), "1 min 00 s");
   assert.equal(format.span(188), "3 min 08 s");

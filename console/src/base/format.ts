@@ -47,11 +47,12 @@ export function percent(value: Maybe): string {
   return n === null ? kUnknown : `${Math.round(n * 100)} %`;
 }
 
-/// Two units at most: 4.2 s, 51 s, 3 min 08 s, 2 h 05 min, 3 d 04 h.
+/// Two units at most: 40 ms, 4.2 s, 51 s, 3 min 08 s, 2 h 05 min, 3 d 04 h.
 export function span(seconds: Maybe): string {
   const s = number(seconds);
   if (s === null) return kUnknown;
   if (s < 0) return "0 s";
+  if (s > 0 && s < 0.0995) return `${Math.max(1, Math.round(s * 1000))} ms`;
   if (s < 9.95) return `${s.toFixed(s === 0 ? 0 : 1)} s`;
   const total = Math.round(s);
   if (total < 60) return `${total} s`;
