@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+
+#include "cli/progress.hpp"
+#include "cli/render.hpp"
+
+namespace centrale::cli {
+
+std::string shown(std::string_view text, const Style& style) {
+  return text.empty() ? std::string(unknown(style)) : printable(text);
+}
+
+std::string age_text(std::string_view rfc3339, const Paper& paper) {
+  const auto then = parse_time(rfc3339);
+  return then ? span_text(std::max(0.0, paper.now - *then)) : std::string(unknown(paper.style));
+}
+
+Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
+  Table table{{{"NODE"}, {"NAME", Align::left, 8}, {"STATE"}, {"CHIPS", Align::left, 12}, {"FREE", Align::right},
+               {"MEMORY", Align::right}, {"POWER", Align::right}, {"SINCE", Align::right}}, {}};
+  for (const NodeView& node : nodes) {
+    std::map<std::string, std::size_t> kinds;
+    std::size_t free = 0;
+    Number power;
+    for (const ChipView& chip : node.chips) {
+      ++kinds[chip.kind];
+      free += !chip.holder && (chip.health.empty() || chip.health == "ok") ? 1U : 0U;
+      if (chip.power_now_w) {
+        power = power.value_or(0) + *chip.power_now_w;
+      }
+    }
+    std::string chips;
+    for (const auto& [kind, count] : kinds) {
+      chips += fmt::format("{}{} {} {}", chips.empty() ? "" : ", ", count, paper.style.unicode ? "×" : "x", shown(kind, paper.style));
+    }
+    table.rows.push_back({{shown(node.id, paper.style)},
+                          {shown(node.name, paper.style)},
+                          {shown(node.state, paper.style), tone_of_state(node.state)},
+                          {shown(chips, paper.style)},
+                          {fmt::format("{}/{}", free, node.chips.size())},
+                          {shown(node.memory_bytes, bytes_text, paper.style)},
+                          {shown(power, power_text, paper.style)},
+                          {age_text(node.since, paper)}});
+  }
+  return table;
+}
+
+Table chips_table(const std::vector<NodeView>& nodes, const Paper& paper) {
+  Table table{{{"CHIP"}, {"NODE", Align::left, 8}, {"KIND", Align::left, 10}, {"#", Align::right}, {"HEALTH"}, {"BUSY", Align::right},
+               {"MEMORY", Align::right}, {"POWER", Align::right}, {"PRICE/H", Align::right}, {"HELD BY", Align::left, 10}}, {}};
+  for (const NodeView& node : nodes) {
+    for (const ChipView& chip : node.chips) {
+      std::string power = shown(chip.power_w, power_text, paper.style);
+      if (chip.power_now_w) {
+        power = power_text(*chip.power_now_w) + (chip.power_w ? " of " + power : "");
+      }
+      std::string holder = "free";
+      if (chip.holder) {
+        const std::string& id = chip.holder->job.empty() ? chip.holder->service : chip.holder->job;
+        holder = shown(chip.holder->name.empty() ? id : chip.holder->name, paper.style);
+        holder += !chip.holder->name.empty() && !id.empty() ? " (" + printable(id) + ")" : "";
+      }
+      table.rows.push_back({{shown(chip.id, paper.style)},
+                            {shown(node.name, paper.style)},
+                            {shown(chip.kind, paper.style)},
+                            {shown(chip.index, count_text, paper.style)},
+                            {shown(chip.health, paper.style), tone_of_state(chip.health)},
+                            {shown(chip.utilisation, percent_text, paper.style)},
+                            {shown(chip.memory_bytes, bytes_text, paper.style)},
+                            {power},
+                            {chip.price_per_hour ? money_text(*chip.price_per_hour, paper.currency) : std::string(unknown(paper.style))},
+                            {holder, chip.holder ? Tone::plain : Tone::dim}});
+    }
+  }
+  return table;
+}
+
+}  // namespace centrale::cli
