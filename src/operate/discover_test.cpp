@@ -449,10 +449,11 @@ TEST(Sampler, GoesOnWithoutALibraryThatCrashesOrHangs) {
   ASSERT_TRUE(report.has_value());
   for (const char* mode : {"crash-later", "hang-later"}) {
     const EnvironmentVariable set("FAKE_NVML", mode);
-    options.time_limit = milliseconds(mode == std::string_view("hang-later") ? 400 : 20'000);
+    options.time_limit = milliseconds(mode == std::string_view("hang-later") ? 500 : 20'000);
     Sampler sampler(options, *report);
     int with = 0, without = 0;
-    for (int i = 0; i < 6; ++i) {
+    // A loaded machine may be too slow for a first answer in time, so more than once.
+    for (int i = 0; i < 40 && (with == 0 || without == 0); ++i) {
       const MachineSample sample = sampler.sample();
       EXPECT_EQ(sample.chips.size(), report->chips.size());
       ++(sample.chips.back().power ? with : without);
