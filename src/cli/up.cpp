@@ -142,7 +142,13 @@ Result<Catalogue> load_catalogue(const std::string& file) {
 
 LocalNodeOptions node_options(const UpOptions& options, const std::string& state, const fs::path& program) {
   LocalNodeOptions node;
-  const std::string engines = options.engines.empty() ? (program.parent_path() / "engines").string() : options.engines;
+  std::string engines = options.engines;
+  for (fs::path folder = program; engines.empty() && folder.has_relative_path(); folder = folder.parent_path()) {
+    std::error_code error;
+    if (fs::exists(folder / "engines/llama/llama_server.py", error)) {  // the source tree that this build lies in
+      engines = (folder / "engines").string();
+    }
+  }
   node.engines = {.state = state,
                   .python = options.python.empty() ? (program / "venv/bin/python3").string() : options.python,
                   .llama_script = engines + "/llama/llama_server.py",
@@ -323,7 +329,7 @@ void add_up(CLI::App& app, Context& context) {
   command->add_option("--policy", options->policy, "Who runs next: fifo")->capture_default_str();
   command->add_option("--catalogue", options->catalogue, "A chips.yaml with your own powers and prices");
   command->add_option("--cpu-chips", options->cpu_chips, "Offer this many CPU chips instead of one a core; they share the cores")->check(CLI::Range(1, 4096));
-  command->add_option("--engines", options->engines, "Folder with the engines' launchers (default: beside the program)");
+  command->add_option("--engines", options->engines, "Folder with the engines' launchers (default: engines/ in a folder above the program)");
   command->add_option("--python", options->python, "Python with the engine packages (default: venv/bin/python3 beside the program)");
   command->add_flag("--quiet", options->quiet, "Do not say what to do next");
   set_examples(*command, {"centrale up", "centrale up --listen 127.0.0.1:8080 --state /srv/centrale"});

@@ -14,7 +14,7 @@ struct UpOptions {
   std::string name = "centrale";
   std::string policy = "fifo";
   std::string catalogue;          // a file laid over the built-in catalogue
-  std::string engines;            // folder with llama/; empty: beside the program
+  std::string engines;            // folder with llama/; empty: engines/ in a folder above the program
   std::string python;             // empty: venv/bin/python3 beside the program
   std::int64_t cpu_chips = 0;
   bool quiet = false;

@@ -312,7 +312,9 @@ std::optional<TaskId> LocalNode::replica(ServiceId service, std::int64_t ordinal
 }
 
 void LocalNode::measure() {
-  Sampler sampler({}, machine_);
+  DiscoverOptions ask;
+  ask.time_limit = options_.sample_every;  // a driver that hangs must not hold up the end
+  Sampler sampler(ask, machine_);
   auto before = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   while (!closing_) {

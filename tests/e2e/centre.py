@@ -51,11 +51,11 @@ class Centre:
 
     def start(self, *more: str):
         """Starts it and waits until it answers."""
-        self.log = open(self.state / "centre.log", "a+", encoding="utf-8")  # pylint: disable=consider-using-with
-        begin = self.log.tell()
-        self.process = subprocess.Popen(
-            [CENTRALE, "up", "--listen", "127.0.0.1:0", "--state", self.state / "state", *self.options, *more],
-            stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        with open(self.state / "centre.log", "a+", encoding="utf-8") as log:
+            begin = log.tell()
+            self.process = subprocess.Popen(
+                [CENTRALE, "up", "--listen", "127.0.0.1:0", "--state", self.state / "state", *self.options, *more],
+                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
         def url():
             text = (self.state / "centre.log").read_text()[begin:]
@@ -94,7 +94,6 @@ class Centre:
             except (Refused, OSError, AssertionError):
                 pass
             self.stop()
-        self.log.close()
         shutil.rmtree(self.state, ignore_errors=True)
 
     def api(self, method: str, path: str, body=None, key: str | None = None, content_type="application/json"):

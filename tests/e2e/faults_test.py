@@ -11,9 +11,9 @@ import unittest
 from centre import CENTRALE, Centre, Refused, wait_for
 
 
-def up(state, *more) -> subprocess.CompletedProcess:
+def up(state, *more, listen="127.0.0.1:0") -> subprocess.CompletedProcess:
     """`centrale up` where it must refuse."""
-    return subprocess.run([CENTRALE, "up", "--listen", "127.0.0.1:0", "--state", state, *more], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([CENTRALE, "up", "--listen", listen, "--state", state, *more], capture_output=True, text=True, timeout=60, check=False)
 
 
 class Start(unittest.TestCase):
@@ -32,7 +32,7 @@ class Start(unittest.TestCase):
         with Centre() as centre:
             port = centre.url.rsplit(":", 1)[1]
             other = self.folder / "other"
-            done = up(other, "--listen", f"127.0.0.1:{port}")
+            done = up(other, listen=f"127.0.0.1:{port}")
             self.assert_refused(done, port)
             self.assertEqual(centre.api("GET", "/api/v1/centre")["name"], "centrale")
 
@@ -77,10 +77,10 @@ class Start(unittest.TestCase):
         self.assert_refused(up(self.folder), "journal.db")
 
     def test_elsewhere_than_loopback_without_keys(self):
-        self.assert_refused(up(self.folder, "--listen", "0.0.0.0:0"), "key")
+        self.assert_refused(up(self.folder, listen="0.0.0.0:0"), "key")
 
     def test_an_address_that_is_none(self):
-        self.assert_refused(up(self.folder, "--listen", "seven"), "--listen")
+        self.assert_refused(up(self.folder, listen="seven"), "--listen")
 
     def test_a_policy_that_is_none(self):
         self.assert_refused(up(self.folder, "--policy", "lottery"), "lottery", "fifo")
