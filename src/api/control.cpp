@@ -42,7 +42,7 @@ Result<void> check_origin(const http::Request& request) {
   const std::string_view origin = request.header("origin");
   const std::size_t scheme = origin.find("://");
   if (!origin.empty() && (scheme == std::string_view::npos || origin.substr(scheme + 3) != request.header("host"))) {
-    return fail(ErrorKind::forbidden, "pages of another site may not call this API", "Origin", "call it from its own page, or from a program");
+    return fail(ErrorKind::forbidden, "pages of another site may not call this API", "Origin", "call it from its own page, or from a program; a proxy must pass the Host header on");
   }
   return {};
 }

@@ -33,7 +33,7 @@ TEST_F(ControlTest, RolesAreKeptTo) {
       {"GET", "/metrics", "", 200, 200, 200},
       {"POST", "/api/v1/jobs", kSleepJob, 403, 201, 201},
       {"POST", "/api/v1/specs", "kind: job\nname: y\ncommand: [a]\nworkdir: /tmp\n", 403, 201, 201},
-      {"POST", "/api/v1/jobs/train/stop", "", 403, 200, 200},  // the administrator's own, then
+      {"POST", "/api/v1/jobs/train/stop", "", 403, 200, 409},  // the newest of that name, which the user has stopped
       {"PUT", "/api/v1/services", kChatService, 403, 201, 200},
       {"POST", "/api/v1/services/chat/scale", R"({"replicas":1})", 403, 200, 200},
       {"POST", "/api/v1/nodes/n1/drain", "", 403, 403, 200},

@@ -68,26 +68,44 @@ void stop_all(const CallPtr& call, const std::vector<JobId>& ids) {
   }
 }
 
-Result<LogWanted> log_of_job(const Core& core, const Job& job, std::optional<std::int64_t> attempt, LogSource& logs) {
-  const std::int64_t number = attempt.value_or(job.attempts);
-  if (number > job.attempts) {
+/// What the core knows of the log; the log's keeper is asked on the rim thread.
+struct JobLog {
+  JobId job;
+  std::int64_t attempt = 0;        // the one that is meant
+  std::optional<TaskId> alive;     // its task, if that still runs
+  std::optional<TaskId> last;      // its task, if it was the job's last
+  bool job_ended = false;
+};
+
+Result<JobLog> log_of_job(const Core& core, const Job& job, std::optional<std::int64_t> attempt) {
+  JobLog log{.job = job.id, .attempt = attempt.value_or(job.attempts), .alive = {}, .last = {}, .job_ended = is_final(job.state)};
+  if (log.attempt > job.attempts) {
     return fail(ErrorKind::not_found, fmt::format("job {} has had {} attempts", to_string(job.id), job.attempts), "attempt");
   }
-  if (number == 0) {
-    return LogWanted{.task = {}, .ended = is_final(job.state)};
-  }
   const Task* task = core.task(job.task);
-  if (task != nullptr && task->state != TaskState::queued && task->state != TaskState::exited && number == job.attempts) {
-    return LogWanted{.task = task->id, .ended = false, .attempt = number};
+  if (log.attempt == job.attempts && task != nullptr && task->state != TaskState::queued && task->state != TaskState::exited) {
+    log.alive = task->id;
+  } else if (log.attempt == job.attempts && task == nullptr && job.task) {
+    log.last = job.task;
   }
-  auto known = logs.attempt(job.id, number);
-  if (!known && number == job.attempts && task == nullptr && job.task) {
-    known = job.task;
+  return log;
+}
+
+Result<LogWanted> find_log(const JobLog& log, LogSource& logs) {
+  if (log.attempt == 0) {
+    return LogWanted{.task = {}, .ended = log.job_ended};
+  }
+  if (log.alive) {
+    return LogWanted{.task = log.alive, .ended = false, .attempt = log.attempt};
+  }
+  auto known = logs.attempt(log.job, log.attempt);
+  if (!known) {
+    known = log.last;
   }
   if (!known) {
-    return fail(ErrorKind::not_found, fmt::format("the output of attempt {} is not kept", number), "attempt");
+    return fail(ErrorKind::not_found, fmt::format("the output of attempt {} is not kept", log.attempt), "attempt");
   }
-  return LogWanted{.task = known, .ended = true, .attempt = number};
+  return LogWanted{.task = known, .ended = true, .attempt = log.attempt};
 }
 
 }  // namespace
@@ -159,9 +177,12 @@ void get_job_log(const CallPtr& call) {
       answer(call, error_answer(found.error()));
       return;
     }
-    call->wiring().rim.post([call, wanted = log_of_job(core, **found, call->number("attempt"), call->wiring().logs)] {
-      answer_log(call, call->number("rank").value_or(0), wanted);
-    });
+    const auto log = log_of_job(core, **found, call->number("attempt"));
+    if (!log) {
+      answer(call, error_answer(log.error()));
+      return;
+    }
+    call->wiring().rim.post([call, log = *log] { answer_log(call, call->number("rank").value_or(0), find_log(log, call->wiring().logs)); });
   });
 }
 

@@ -111,16 +111,16 @@ void get_service_log(const CallPtr& call) {
       return;
     }
     const Service& service = **found;
-    Result<LogWanted> wanted = LogWanted{};
     if (static_cast<std::size_t>(ordinal) >= service.replicas.size()) {
-      wanted = fail(ErrorKind::not_found, fmt::format("service '{}' has {} replicas", service.spec.name, service.replicas.size()), "replica");
-    } else {
-      const Task* task = core.task(service.replicas[static_cast<std::size_t>(ordinal)].task);
-      const bool alive = task != nullptr && task->state != TaskState::queued && task->state != TaskState::exited;
-      wanted->task = alive ? std::optional(task->id) : call->wiring().logs.replica(service.id, ordinal);
-      wanted->ended = !alive;
+      answer(call, error_answer({ErrorKind::not_found, fmt::format("service '{}' has {} replicas", service.spec.name, service.replicas.size()), "replica", {}}));
+      return;
     }
-    call->wiring().rim.post([call, wanted = std::move(wanted)] { answer_log(call, 0, wanted); });
+    const Task* task = core.task(service.replicas[static_cast<std::size_t>(ordinal)].task);
+    const bool alive = task != nullptr && task->state != TaskState::queued && task->state != TaskState::exited;
+    call->wiring().rim.post([call, id = service.id, ordinal, task = alive ? std::optional(task->id) : std::nullopt] {
+      // A replica that failed has left something to read.
+      answer_log(call, 0, LogWanted{.task = task ? task : call->wiring().logs.replica(id, ordinal), .ended = !task});
+    });
   });
 }
 

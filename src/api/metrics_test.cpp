@@ -100,7 +100,7 @@ class Exposition {
         if (text[at] == '\\' && (at + 1 == text.size() || std::string_view("\\\"n").find(text[at + 1]) == std::string_view::npos)) {
           return std::nullopt;
         }
-        at += text[at] == '\\' ? 2 : 1;
+        at += text[at] == '\\' ? 2U : 1U;
       }
       if (at + 1 >= text.size()) {
         return std::nullopt;
