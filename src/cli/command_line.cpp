@@ -18,7 +18,11 @@ template <class Options>
 CLI::App* add(CLI::App& parent, Context& context, const std::string& name, const std::string& text, std::shared_ptr<Options> options,
               int (*run)(Context&, const Options&)) {
   CLI::App* command = parent.add_subcommand(name, text);
-  command->callback([&context, options, run] { context.chosen = [&context, options, run] { return run(context, *options); }; });
+  command->callback([&context, options, run, command] {
+    if (command->get_subcommands().empty()) {  // CLI11 calls the parent's after the subcommand's
+      context.chosen = [&context, options, run] { return run(context, *options); };
+    }
+  });
   return command;
 }
 
@@ -145,7 +149,11 @@ void add_operator_commands(CLI::App& app, Context& context) {
 
   c = app.add_subcommand("tenants", "List tenants, or set their quotas.");
   c->require_subcommand(0, 1);
-  c->callback([&context] { context.chosen = [&context] { return tenants(context); }; });
+  c->callback([&context, c] {
+    if (c->get_subcommands().empty()) {
+      context.chosen = [&context] { return tenants(context); };
+    }
+  });
   set_examples(*c, {"centrale tenants", "centrale tenants add lab --chips 4", "centrale tenants set lab --tokens-per-day 1000000"});
   for (const auto& [name, text] : {std::pair("add", "Add a tenant."), std::pair("set", "Set a tenant's quotas; what is not given stays as it is.")}) {
     auto set = std::make_shared<TenantOptions>();

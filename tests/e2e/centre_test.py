@@ -193,6 +193,10 @@ class Tenants(unittest.TestCase):
             centre.api("DELETE", f"/api/v1/keys/{made['id']}", key=admin)
             with self.assertRaises(Refused):
                 centre.api("GET", "/api/v1/jobs", key=key)
+            made = centre.cli("keys", "add", "--tenant", "plant", "--label", "line 4", CENTRALE_KEY=admin).stdout
+            self.assertRegex(made, r"ck-[0-9A-Za-z]{40}")
+            centre.cli("tenants", "set", "plant", "--chips", "2", CENTRALE_KEY=admin)
+            self.assertEqual([t["chips_max"] for t in centre.api("GET", "/api/v1/tenants", key=admin)["tenants"] if t["name"] == "plant"], [2])
             centre.api("POST", "/api/v1/jobs/a/stop", key=admin)
             wait_for("end", lambda: centre.api("GET", "/api/v1/centre", key=admin)["chips"]["busy"] == 0)
 
