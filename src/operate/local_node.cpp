@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "base/text.hpp"
+
 namespace centrale {
 
 namespace fs = std::filesystem;
@@ -47,10 +49,11 @@ void replace_all(std::vector<std::string>& words, std::string_view what, const s
 
 }  // namespace
 
+// Text from outside becomes UTF-8 here: the journal would write U+FFFD for anything else, and a replay must be what was.
 LocalNode::LocalNode(Host& host, boost::asio::io_context& rim, LocalNodeOptions options, MachineReport machine)
     : host_(host), options_(std::move(options)), machine_(std::move(machine)),
       health_(rim, {.ready = [&host](TaskId task, std::uint16_t port) { host.fact(ReplicaReady{task, port}); },
-                    .unready = [&host](TaskId task, const std::string& reason) { host.fact(ReplicaUnready{task, reason}); }}) {}
+                    .unready = [&host](TaskId task, const std::string& reason) { host.fact(ReplicaUnready{task, to_utf8(reason)}); }}) {}
 
 Result<std::unique_ptr<LocalNode>> LocalNode::open(Host& host, boost::asio::io_context& rim, LocalNodeOptions options, MachineReport machine,
                                                    const Catalogue& catalogue) {
@@ -73,18 +76,18 @@ Result<std::unique_ptr<LocalNode>> LocalNode::open(Host& host, boost::asio::io_c
       },
       .on_start_failed = [self](TaskId task, const Error& error) {
         self->health_.forget(task);
-        self->host_.fact(TaskStartFailed{task, error.message(), error.kind == ErrorKind::invalid});
+        self->host_.fact(TaskStartFailed{task, to_utf8(error.message()), error.kind == ErrorKind::invalid});
       },
       .on_progress = [self](TaskId task, const local::Progress& progress) {
         self->host_.fact(TaskProgressed{.task = task, .step = progress.step.value_or(0), .steps = progress.steps.value_or(0),
                                         .loss_micro = scaled(progress.loss, 1e6), .tokens = progress.tokens.value_or(0),
                                         .tokens_per_s_milli = scaled(progress.tokens_per_s, 1e3),
-                                        .eta = Nanos{scaled(progress.eta_s, 1e9)}, .checkpoint = progress.checkpoint});
+                                        .eta = Nanos{scaled(progress.eta_s, 1e9)}, .checkpoint = to_utf8(progress.checkpoint)});
       },
       .on_exited = [self](TaskId task, const task::ExitReport& report) {
         self->health_.forget(task);
         self->host_.fact(TaskExited{.task = task, .code = report.code, .signal = report.signal, .lost = report.lost,
-                                    .message = report.message, .energy = self->energy_since_start(task)});
+                                    .message = to_utf8(report.message), .energy = self->energy_since_start(task)});
       }};
   TRY_ASSIGN(node->driver_, LocalDriver::open({.state = node->options_.engines.state, .supervisor = node->options_.supervisor}, std::move(callbacks)));
   return node;
@@ -140,7 +143,7 @@ void LocalNode::list_chips(const Catalogue& catalogue) {
 }
 
 NodeJoined LocalNode::joined() const {
-  NodeJoined node{.name = options_.node_name.empty() ? machine_.hostname : options_.node_name, .memory = machine_.memory, .chips = {}};
+  NodeJoined node{.name = to_utf8(options_.node_name.empty() ? machine_.hostname : options_.node_name), .memory = machine_.memory, .chips = {}};
   for (const Kind& kind : kinds_) {
     node.chips.push_back(kind.group);
   }
@@ -252,7 +255,7 @@ void LocalNode::start(const Core& core, TaskId id) {
   auto launch = launch_of(core, task);
   if (!launch) {
     // Nothing of it runs; a service is tried again with back-off, since what it waits for (a job) may come.
-    host_.fact(TaskStartFailed{id, launch.error().message(), launch.error().kind != ErrorKind::unavailable});
+    host_.fact(TaskStartFailed{id, to_utf8(launch.error().message()), launch.error().kind != ErrorKind::unavailable});
     return;
   }
   {
