@@ -430,13 +430,13 @@ class LocalFullDisk : public LocalFaults {
     LocalFaults::SetUp();
     disk = state + "/disk";
     std::filesystem::create_directories(disk);
+    std::filesystem::create_directories(state + "/tasks");
     if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=512k") != 0) {
       disk.clear();
       GTEST_SKIP() << "needs the right to mount";
     }
     with = options();
     with.state = disk;
-    std::filesystem::create_directories(state + "/tasks");
   }
   void TearDown() override {
     if (!disk.empty()) {

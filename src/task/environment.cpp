@@ -106,7 +106,8 @@ Result<std::string> find_program(const std::string& word, const std::string& wor
     if (error == 0) {
       return candidate;
     }
-    worst = error == EACCES ? EACCES : worst;
+    struct stat file {};  // a folder of PATH that we may not enter says nothing about the program
+    worst = error == EACCES && stat(candidate.c_str(), &file) == 0 ? EACCES : worst;
   }
   if (worst == EACCES) {
     return fail(ErrorKind::invalid, fmt::format("exec failed: \"{}\": Permission denied", word), "",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // centrale-task DIR: the supervisor of the task in DIR (docs/local-driver.md). The centre starts it; a person may, too.
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +25,8 @@ int main(int argc, char** argv) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, nullptr);
-  char* const folder = realpath(argv[1], nullptr);
-  if (folder == nullptr) {
+  char folder[PATH_MAX];
+  if (realpath(argv[1], folder) == nullptr) {
     std::perror(argv[1]);
     return 66;
   }
