@@ -108,6 +108,7 @@ void Flight::got_head(int status, const http::Headers& headers) {
   if (status == 503 && retry()) {
     return;
   }
+  order_.body = {};  // nothing is sent again from here on
   status_ = status;
   content_type_ = header(headers, "content-type");
   streaming_ = order_.ask.stream && status == 200 && content_type_.starts_with("text/event-stream");
