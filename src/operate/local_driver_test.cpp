@@ -26,7 +26,7 @@ TEST_F(LocalTest, RunsAProgramAndReportsItsEnd) {
   EXPECT_GT(end.began.ns, 0);
   EXPECT_GE(end.ended, end.began);
   EXPECT_GT(end.max_rss.value, 0);
-  EXPECT_EQ(record.started[{1}].size(), 1U);
+  EXPECT_EQ(record.started({1}).size(), 1U);
   EXPECT_EQ(out(1), "to out\n");
   EXPECT_EQ(err(1), "to err\n");
 }
@@ -106,7 +106,7 @@ TEST_F(LocalTest, CoresThatAreNotThereAreAClearError) {
   spec.ranks[0].cpus = {0, 5000};
   driver->start(spec);
   EXPECT_THAT(record.wait_failed({5}).what, HasSubstr("cannot bind rank 0 to cores 0,5000"));
-  EXPECT_TRUE(record.started[{5}].empty());
+  EXPECT_TRUE(record.started({5}).empty());
 }
 
 TEST_F(LocalTest, AProgramThatIsNotThereIsTheUsersError) {
@@ -245,19 +245,19 @@ TEST_F(LocalTest, FollowsProgressAndKeepsEveryCheckpoint) {
                       "printf '@centrale {\"tokens\":300}'"));
   EXPECT_EQ(record.wait_exited({18}).code, 0);
   std::vector<std::string> checkpoints;
-  for (const Progress& each : record.progress[{18}]) {
+  for (const Progress& each : record.progress({18})) {
     if (!each.checkpoint.empty()) {
       checkpoints.push_back(each.checkpoint);
     }
   }
   EXPECT_THAT(checkpoints, testing::ElementsAre("step-1", "step-2"));
-  const Progress last = record.progress[{18}].back();
+  const Progress last = record.progress({18}).back();
   EXPECT_EQ(last.step, 3);
   EXPECT_EQ(last.steps, 3);
   EXPECT_EQ(last.loss, 1.5);
   EXPECT_EQ(last.tokens, 300);  // the last line has no newline
   EXPECT_EQ(last.malformed, 1);
-  EXPECT_LE(record.progress[{18}].size(), 4U);
+  EXPECT_LE(record.progress({18}).size(), 4U);
 }
 
 TEST_F(LocalTest, ReadsLogsWhileTheyGrowAndAtTheEnd) {
@@ -324,8 +324,8 @@ TEST_F(LocalTest, AHundredTasksAtOnce) {
   for (std::uint64_t id = 100; id < 200; ++id) {
     EXPECT_EQ(record.wait_exited({id}).code, static_cast<int>(id - 100));
     EXPECT_EQ(out(id), "t" + std::to_string(id) + "\n");
-    EXPECT_EQ(record.started[{id}].size(), 1U);
-    EXPECT_EQ(record.exited[{id}].size(), 1U);
+    EXPECT_EQ(record.started({id}).size(), 1U);
+    EXPECT_EQ(record.exited({id}).size(), 1U);
   }
 }
 

@@ -88,9 +88,9 @@ TEST_F(LocalFaults, AKilledCentreKillsNoTaskAndTheNextOneAdoptsIt) {
   EXPECT_TRUE(adopted.adopted);
   EXPECT_EQ(adopted.supervisor, supervisor_of(1).pid);
   EXPECT_EQ(record.wait_exited({2}).code, 3);
-  EXPECT_EQ(record.progress[{2}].back().tokens, 77);
-  ASSERT_TRUE(record.wait([&] { return !record.progress[{1}].empty(); }));
-  EXPECT_EQ(record.progress[{1}].back().checkpoint, "c5");
+  EXPECT_EQ(record.progress({2}).back().tokens, 77);
+  ASSERT_TRUE(record.wait([&] { return !record.progress({1}).empty(); }));
+  EXPECT_EQ(record.progress({1}).back().checkpoint, "c5");
   driver->stop({1}, seconds(20));
   EXPECT_EQ(record.wait_exited({1}).code, 42);
 }
@@ -157,7 +157,7 @@ TEST_F(LocalFaults, AKilledSupervisorTakesItsRanksWithItAndTheTaskIsLost) {
   }
   // Spent for ever: neither an order nor a hand starts it again.
   driver->start(shell(4, "touch again"));
-  EXPECT_TRUE(record.wait([&] { return record.exited[{4}].size() == 2; }));
+  EXPECT_TRUE(record.wait([&] { return record.exited({4}).size() == 2; }));
   EXPECT_EQ(supervise_by_hand(4), 0);
   EXPECT_FALSE(std::filesystem::exists(work_file(4, "again")));
 }
@@ -238,9 +238,9 @@ TEST_F(LocalFaults, StartingTwiceRunsOnce) {
   }
   record.wait_exited({11});
   driver->start(shell(11, "echo run again"));
-  ASSERT_TRUE(record.wait([&] { return record.exited[{11}].size() == 2; }));
+  ASSERT_TRUE(record.wait([&] { return record.exited({11}).size() == 2; }));
   EXPECT_EQ(out(11), "run\n");
-  EXPECT_EQ(record.exited[{11}][1].code, 0);
+  EXPECT_EQ(record.exited({11})[1].code, 0);
 }
 
 TEST_F(LocalFaults, TwoCentresThatRaceStartEachTaskOnce) {
@@ -254,7 +254,7 @@ TEST_F(LocalFaults, TwoCentresThatRaceStartEachTaskOnce) {
   }
   for (std::uint64_t id = 50; id < 75; ++id) {
     EXPECT_EQ(a.wait_started({id}).supervisor, b.wait_started({id}).supervisor);
-    EXPECT_NE(a.started[{id}][0].adopted, b.started[{id}][0].adopted) << id;
+    EXPECT_NE(a.started({id})[0].adopted, b.started({id})[0].adopted) << id;
   }
   write(state + "/go", "");
   for (std::uint64_t id = 50; id < 75; ++id) {
@@ -315,8 +315,7 @@ TEST_F(LocalFaults, WhatTheCoreDoesNotKnowIsStopped) {
   driver->adopt({});
   ASSERT_TRUE(eventually([&] { return std::filesystem::exists(folder(16) + "/exit.json"); }));
   EXPECT_EQ(out(16), "up\ntold\n");
-  EXPECT_TRUE(record.started.empty());
-  EXPECT_TRUE(record.exited.empty());
+  EXPECT_TRUE(record.said_nothing());
 }
 
 TEST_F(LocalFaults, AUsedAgainPidIsNobodysSupervisorAndNobodysRank) {
@@ -500,7 +499,7 @@ TEST_F(LocalFaults, AHugeLogLosesItsMiddleAndKeepsItsOffsets) {
   driver->start(shell(32, "seq 1 1000000; echo '@centrale {\"step\":9}'; while [ ! -e go ]; do sleep 0.02; done; echo end"));
   constexpr std::uint64_t kAll = 6'888'896;  // bytes of seq 1 1000000
   const std::string path = task::log_path(folder(32), 0, false);
-  ASSERT_TRUE(record.wait([&] { return !record.progress[{32}].empty(); }));
+  ASSERT_TRUE(record.wait([&] { return !record.progress({32}).empty(); }));
   ASSERT_TRUE(eventually([&] {
     struct stat file {};
     return stat(path.c_str(), &file) == 0 && file.st_size > static_cast<off_t>(kAll) && file.st_blocks * 512 <= 2'200'000;

@@ -44,33 +44,38 @@ bool eventually(Condition condition) {
   return false;
 }
 
+/// What a driver said. Everything is a copy, taken under the lock that the callbacks write under.
 class Record {
  public:
   Callbacks callbacks() {
-    return {[this](TaskId id, const Started& s) { note([&] { started[id].push_back(s); }); },
-            [this](TaskId id, const Error& e) { note([&] { failed[id].push_back(e); }); },
-            [this](TaskId id, const Progress& p) { note([&] { progress[id].push_back(p); }); },
-            [this](TaskId id, const task::ExitReport& r) { note([&] { exited[id].push_back(r); }); }};
+    return {[this](TaskId id, const Started& s) { note([&] { started_[id].push_back(s); }); },
+            [this](TaskId id, const Error& e) { note([&] { failed_[id].push_back(e); }); },
+            [this](TaskId id, const Progress& p) { note([&] { progress_[id].push_back(p); }); },
+            [this](TaskId id, const task::ExitReport& r) { note([&] { exited_[id].push_back(r); }); }};
   }
+  std::vector<Started> started(TaskId id) { return copy(started_, id); }
+  std::vector<Error> failed(TaskId id) { return copy(failed_, id); }
+  std::vector<Progress> progress(TaskId id) { return copy(progress_, id); }
+  std::vector<task::ExitReport> exited(TaskId id) { return copy(exited_, id); }
+  bool said_nothing() {
+    const std::lock_guard guard(mutex_);
+    return started_.empty() && failed_.empty() && progress_.empty() && exited_.empty();
+  }
+
   template <class Condition>
   bool wait(Condition condition) {
     std::unique_lock guard(mutex_);
     return changed_.wait_for(guard, kLong, condition);
   }
   Started wait_started(TaskId id) {
-    return wait([&] { return !started[id].empty(); }) ? copy(started[id].back()) : (ADD_FAILURE() << "not started", Started{});
+    return wait([&] { return !started(id).empty(); }) ? started(id).back() : (ADD_FAILURE() << "not started", Started{});
   }
   task::ExitReport wait_exited(TaskId id) {
-    return wait([&] { return !exited[id].empty(); }) ? copy(exited[id].back()) : (ADD_FAILURE() << "no end", task::ExitReport{});
+    return wait([&] { return !exited(id).empty(); }) ? exited(id).back() : (ADD_FAILURE() << "no end", task::ExitReport{});
   }
   Error wait_failed(TaskId id) {
-    return wait([&] { return !failed[id].empty(); }) ? copy(failed[id].back()) : (ADD_FAILURE() << "did not fail", Error{});
+    return wait([&] { return !failed(id).empty(); }) ? failed(id).back() : (ADD_FAILURE() << "did not fail", Error{});
   }
-
-  std::map<TaskId, std::vector<Started>> started;
-  std::map<TaskId, std::vector<Error>> failed;
-  std::map<TaskId, std::vector<Progress>> progress;
-  std::map<TaskId, std::vector<task::ExitReport>> exited;
 
  private:
   template <class Note>
@@ -80,12 +85,18 @@ class Record {
     changed_.notify_all();
   }
   template <class T>
-  T copy(const T& value) {
+  std::vector<T> copy(const std::map<TaskId, std::vector<T>>& from, TaskId id) {
     const std::lock_guard guard(mutex_);
-    return value;
+    const auto at = from.find(id);
+    return at == from.end() ? std::vector<T>{} : at->second;
   }
-  std::mutex mutex_;
-  std::condition_variable changed_;
+
+  std::recursive_mutex mutex_;  // a condition that `wait` checks may ask, too
+  std::condition_variable_any changed_;
+  std::map<TaskId, std::vector<Started>> started_;
+  std::map<TaskId, std::vector<Error>> failed_;
+  std::map<TaskId, std::vector<Progress>> progress_;
+  std::map<TaskId, std::vector<task::ExitReport>> exited_;
 };
 
 class LocalTest : public testing::Test {
