@@ -21,7 +21,7 @@ struct Vector {
   double sum;
 };
 
-// One random block a type, unpacked by gguf-py 0.17's quants.dequantize (the reference of llama.cpp's converters).
+// One random block a type, unpacked by gguf-py 0.19's quants.dequantize (the reference of llama.cpp's converters).
 const std::vector<Vector>& vectors() {
   static const std::vector<Vector> list{
         {GgmlType::q4_0,
