@@ -68,13 +68,33 @@ std::string mount_point() {
 
 enum class Use { none, kill, kill_and_memory };
 
+constexpr std::string_view kTrial = "centrale-trial-";
+
+/// Trial groups of centres that were killed between making and removing them.
+void remove_old_trials(const std::string& parent) {
+  std::error_code error;
+  std::vector<std::string> old;
+  for (std::filesystem::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    pid_t pid = 0;
+    if (name.starts_with(kTrial) && std::from_chars(name.data() + kTrial.size(), name.data() + name.size(), pid).ec == std::errc{} &&
+        !read_stat(pid)) {
+      old.push_back(it->path().string());
+    }
+  }
+  for (const std::string& path : old) {
+    rmdir(path.c_str());
+  }
+}
+
 /// What task groups under `parent` would be good for; tries it.
 Use usable(const std::string& parent) {
   if (access((parent + "/cgroup.procs").c_str(), W_OK) != 0) {
     return Use::none;  // moving a process needs this file of the common parent, not only the child's
   }
+  remove_old_trials(parent);
   put(parent + "/cgroup.subtree_control", "+memory");  // refused where it is not ours to give, or not empty
-  const std::string trial = fmt::format("{}/centrale-trial-{}", parent, getpid());
+  const std::string trial = fmt::format("{}/{}{}", parent, kTrial, getpid());
   if (mkdir(trial.c_str(), 0755) != 0) {
     return Use::none;
   }
