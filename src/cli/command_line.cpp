@@ -267,6 +267,19 @@ void set_examples(CLI::App& command, const std::vector<std::string>& lines) {
   command.footer(footer);
 }
 
+void add_options_of_all(CLI::App& app, Context& context, Connection& connection) {
+  app.description("Train, serve and meter large models on every chip of a centre.");
+  app.set_help_flag("-h,--help", "show help and leave");
+  app.set_version_flag("-V,--version", [] { return std::string("centrale ") + CENTRALE_VERSION; }, "print the version and leave");
+  app.add_option("--centre", connection.centre, "where the centre listens; else CENTRALE_URL, else http://127.0.0.1:7070")->type_name("URL");
+  app.add_option("--key", connection.key, "the API key; else CENTRALE_KEY, else the file named by CENTRALE_KEY_FILE")->type_name("KEY");
+  app.add_flag("--json", context.json, "print JSON for programs, errors too");
+  app.add_flag("--no-color,--no-colour", connection.no_colour, "no colours; NO_COLOR does the same");
+  app.require_subcommand(0, 1);
+  app.fallthrough();
+  set_examples(app, {"centrale up", "centrale submit examples/train-small.yaml", "centrale serve examples/serve-small.yaml", "centrale top"});
+}
+
 void add_commands(CLI::App& app, Context& context) {
   add_job_commands(app, context);
   add_service_commands(app, context);
@@ -291,6 +304,7 @@ CommandTree tree_of(const CLI::App& app) {
     text.required = option->get_required();
     text.repeats = option->get_expected_max() > 1;
     text.value = option->get_type_size() == 0 ? "" : option->get_type_name();
+    text.value.resize(std::min(text.value.size(), text.value.find(':')));  // CLI11 adds what its checks say
     if (option->get_positional()) {
       text.names.push_back(text.value.empty() || text.value.find('|') == std::string::npos ? option->get_name() : text.value);
       text.fallback = option->get_default_str();
@@ -314,22 +328,13 @@ CommandTree tree_of(const CLI::App& app) {
 }
 
 int run_command_line(const std::vector<std::string>& words, Context& context, AddMore add_more) {
-  CLI::App app("Train, serve and meter large models on every chip of a centre.", "centrale");
+  CLI::App app("", "centrale");
   Connection connection;
-  app.set_help_flag("-h,--help", "show help and leave");
-  app.set_version_flag("-V,--version", [] { return std::string("centrale ") + CENTRALE_VERSION; }, "print the version and leave");
-  app.add_option("--centre", connection.centre, "where the centre listens; else CENTRALE_URL, else http://127.0.0.1:7070")->type_name("URL");
-  app.add_option("--key", connection.key, "the API key; else CENTRALE_KEY, else the file named by CENTRALE_KEY_FILE")->type_name("KEY");
-  app.add_flag("--json", context.json, "print JSON for programs, errors too");
-  app.add_flag("--no-color,--no-colour", connection.no_colour, "no colours; NO_COLOR does the same");
-  app.require_subcommand(0, 1);
-  app.fallthrough();
-  set_examples(app, {"centrale up", "centrale submit examples/train-small.yaml", "centrale serve examples/serve-small.yaml", "centrale top"});
+  add_options_of_all(app, context, connection);
   if (add_more != nullptr) {
     add_more(app, context);
   }
   add_commands(app, context);
-
   std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants it
   std::string path = "centrale";
   const auto help = [&] {

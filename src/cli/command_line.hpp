@@ -21,6 +21,8 @@ struct Connection {
   bool no_colour = false;
 };
 
+/// --json and the others that every command takes.
+void add_options_of_all(CLI::App& app, Context& context, Connection& connection);
 /// Adds every command of this folder but `up`. The chosen one sets context.chosen.
 void add_commands(CLI::App& app, Context& context);
 /// Each command's examples, shown at the end of its help: one command line a line.

@@ -17,8 +17,25 @@ Outcome<ServiceView> find_service(Context& context, const std::string& word) {
   return read_service(body);
 }
 
+std::vector<std::string> array_of(const JobView& job) {
+  constexpr double kMembersMax = 10'000;  // as the centre has it
+  const auto id = parse_id<JobTag>(job.id);
+  const double size = job.array_size.value_or(0);
+  const double index = job.array_index.value_or(-1);
+  if (!id || !(size > 1 && size <= kMembersMax) || !(index >= 0 && index < size) || static_cast<double>(id->value) <= index) {
+    return {job.id};
+  }
+  // The members got their ids in order.
+  const std::uint64_t first = id->value - static_cast<std::uint64_t>(index);
+  std::vector<std::string> ids;
+  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(size); ++i) {
+    ids.push_back(to_string(JobId{first + i}));
+  }
+  return ids;
+}
+
 Outcome<Target> find_target(Context& context, const std::string& word) {
-  const auto target_of = [](Target::Kind kind, const auto& view) { return Target{kind, view.id, view.name}; };
+  const auto target_of = [](Target::Kind kind, const auto& view) { return Target{kind, view.id, view.name, {view.id}}; };
   if (parse_id<JobTag>(word)) {
     TRY_ASSIGN(const JobView job, find_job(context, word));
     return target_of(Target::Kind::job, job);
@@ -43,7 +60,9 @@ Outcome<Target> find_target(Context& context, const std::string& word) {
     return target_of(Target::Kind::service, *service);
   }
   if (job) {
-    return target_of(Target::Kind::job, *job);
+    Target target = target_of(Target::Kind::job, *job);
+    target.members = array_of(*job);
+    return target;
   }
   Error error = job.error().error;
   if (error.remedy.empty()) {

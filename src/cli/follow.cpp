@@ -9,7 +9,7 @@
 #include <csignal>
 #include <map>
 
-#include "base/ids.hpp"
+#include "cli/find.hpp"
 #include "cli/progress.hpp"
 
 namespace centrale::cli {
@@ -70,21 +70,18 @@ struct Timeout {
   }
 };
 
-/// The other members of the array that begins with `first`; its ids follow each other.
-std::vector<JobView> array_members(const JobView& first) {
+/// The job, or every member of the array that it is of; those not asked for yet count as queued.
+std::vector<JobView> members_of(const JobView& job) {
   std::vector<JobView> members;
-  const auto size = static_cast<std::size_t>(std::clamp(first.array_size.value_or(0), 0.0, 10'000.0));
-  const auto number = parse_id<JobTag>(first.id);
-  if (!number || size <= 1) {
-    return {first};
-  }
-  for (std::size_t i = 0; i < size; ++i) {
+  for (std::string& id : array_of(job)) {
+    if (id == job.id) {
+      members.push_back(job);
+      continue;
+    }
     JobView member;
-    member.id = to_string(JobId{number->value + i});
-    member.name = first.name;
+    member.id = std::move(id);
+    member.name = job.name;
     member.state = "queued";
-    member.array_size = first.array_size;
-    member.array_index = static_cast<double>(i);
     members.push_back(std::move(member));
   }
   return members;
@@ -171,7 +168,7 @@ Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<Jo
   std::map<std::string, std::pair<std::size_t, std::size_t>> places;  // id -> group, member
   std::map<std::string, Clock::time_point> asked;
   for (const JobView& job : jobs) {
-    std::vector<JobView> members = array_members(job);
+    std::vector<JobView> members = members_of(job);
     for (std::size_t i = 0; i < members.size(); ++i) {
       places[members[i].id] = {groups.size(), i};
     }

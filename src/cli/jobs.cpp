@@ -145,13 +145,19 @@ Outcome<int> stop_all(Context& context, const std::vector<std::string>& words) {
   std::vector<std::string> services;
   for (const Target& target : targets) {
     if (target.kind == Target::Kind::job) {
-      TRY_ASSIGN(std::string body, ask(context, "POST", path_of("jobs", target.id, "/stop")));
-      const JobView job = read_job(body);
-      if (!context.json) {
-        print(context, fmt::format("{} ({}) {}", job.id, printable(job.name),
-                                   has_ended(job) ? "is " + job.state : "saves and leaves (" + job.state + ")"));
+      for (const std::string& id : target.members) {
+        Outcome<std::string> body = ask(context, "POST", path_of("jobs", id, "/stop"));
+        if (!body && target.members.size() > 1 && body.error().error.kind == ErrorKind::conflict) {
+          continue;  // this member has ended already
+        }
+        TRY(body);
+        const JobView job = read_job(*body);
+        if (!context.json) {
+          print(context, fmt::format("{} ({}) {}", job.id, printable(job.name),
+                                     has_ended(job) ? "is " + job.state : "saves and leaves (" + job.state + ")"));
+        }
+        jobs.push_back(std::move(*body));
       }
-      jobs.push_back(std::move(body));
     } else {
       TRY_ASSIGN(std::string body, ask(context, "DELETE", path_of("services", target.id)));
       if (!context.json) {
@@ -170,8 +176,9 @@ Outcome<int> wait_all(Context& context, const WaitOptions& options) {
   std::vector<JobView> jobs;
   for (const std::string& word : options.names) {
     TRY_ASSIGN(JobView job, find_job(context, word));
-    // A member of an array stands for itself here.
-    job.array_size.reset();
+    if (parse_id<JobTag>(word)) {
+      job.array_size.reset();  // a member of an array that is named by its id stands for itself
+    }
     jobs.push_back(std::move(job));
   }
   Signals signals({SIGINT, SIGTERM, SIGHUP, SIGWINCH});
@@ -183,7 +190,7 @@ Outcome<int> wait_all(Context& context, const WaitOptions& options) {
       raw.push_back(std::move(body));
     } else {
       print(context, fmt::format("{} ({}) is {}{}", job.id, printable(job.name), job.state,
-                                 job.message.empty() || job.state == "done" ? "" : ": " + printable(job.message)));
+                                 job.message.empty() || job.state == "done" || job.message == job.state ? "" : ": " + printable(job.message)));
     }
   }
   if (context.json) {

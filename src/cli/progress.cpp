@@ -125,7 +125,7 @@ std::string progress_line(const JobView& job, std::size_t name_width, std::size_
     return with_parts(line, used,
                       {steps.empty() || job.state != "done" ? steps : steps + " steps", loss,
                        job.runtime_s ? "in " + span_text(*job.runtime_s) : "",
-                       job.state == "done" ? "" : printable(job.message)},
+                       job.state == "done" || job.message == job.state ? "" : printable(job.message)},
                       width, style);
   }
   std::vector<std::string> parts{steps_text(progress), loss};

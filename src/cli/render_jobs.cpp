@@ -42,15 +42,25 @@ std::string remark(const JobView& job) {
     const std::string wait = wait_text(job);
     return job.message.empty() ? wait : wait.empty() ? printable(job.message) : wait + ": " + printable(job.message);
   }
-  return job.state == "done" ? std::string{} : printable(job.message);
+  return job.state == "done" || job.message == job.state ? std::string{} : printable(job.message);
 }
 
 }  // namespace
 
 Table jobs_table(const std::vector<JobView>& jobs, const Paper& paper) {
-  Table table{{{"JOB"}, {"NAME", Align::left, 8}, {"TENANT", Align::left, 6}, {"STATE"}, {"CHIPS", Align::right}, {"NODE", Align::left, 4},
-               {"DONE", Align::right}, {"LOSS", Align::right}, {"TIME", Align::right}, {"LEFT", Align::right}, {"AGE", Align::right},
-               {"", Align::left, 10}}, {}};
+  Table table{{{"JOB"},
+               {"NAME", Align::left, 8},
+               {"TENANT", Align::left, 6, 8},
+               {"STATE"},
+               {"CHIPS", Align::right, 0, 5},
+               {"NODE", Align::left, 4, 6},
+               {"DONE", Align::right},
+               {"LOSS", Align::right, 0, 3},
+               {"TIME", Align::right, 0, 1},
+               {"LEFT", Align::right, 0, 2},
+               {"AGE", Align::right, 0, 7},
+               {"", Align::left, 10, 4}},
+              {}};
   for (const JobView& job : jobs) {
     const bool is_member = job.array_size.value_or(0) > 0 && job.array_index.value_or(-1) >= 0;
     const std::string name = shown(job.name, paper.style) + (is_member ? fmt::format("[{}]", count_text(*job.array_index)) : "");

@@ -20,7 +20,7 @@ std::string age_text(std::string_view rfc3339, const Paper& paper) {
 
 Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
   Table table{{{"NODE"}, {"NAME", Align::left, 8}, {"STATE"}, {"CHIPS", Align::left, 12}, {"FREE", Align::right},
-               {"MEMORY", Align::right}, {"POWER", Align::right}, {"SINCE", Align::right}}, {}};
+               {"MEMORY", Align::right, 0, 1}, {"POWER", Align::right, 0, 2}, {"SINCE", Align::right, 0, 3}}, {}};
   for (const NodeView& node : nodes) {
     std::map<std::string, std::size_t> kinds;
     std::size_t free = 0;
@@ -49,8 +49,8 @@ Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
 }
 
 Table chips_table(const std::vector<NodeView>& nodes, const Paper& paper) {
-  Table table{{{"CHIP"}, {"NODE", Align::left, 8}, {"KIND", Align::left, 10}, {"#", Align::right}, {"HEALTH"}, {"BUSY", Align::right},
-               {"MEMORY", Align::right}, {"POWER", Align::right}, {"PRICE/H", Align::right}, {"HELD BY", Align::left, 10}}, {}};
+  Table table{{{"CHIP"}, {"NODE", Align::left, 8}, {"KIND", Align::left, 10}, {"#", Align::right, 0, 6}, {"HEALTH"}, {"BUSY", Align::right},
+               {"MEMORY", Align::right, 0, 2}, {"POWER", Align::right, 0, 3}, {"PRICE/H", Align::right, 0, 4}, {"HELD BY", Align::left, 10}}, {}};
   for (const NodeView& node : nodes) {
     for (const ChipView& chip : node.chips) {
       std::string power = shown(chip.power_w, power_text, paper.style);

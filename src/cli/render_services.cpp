@@ -7,8 +7,8 @@
 namespace centrale::cli {
 
 Table services_table(const std::vector<ServiceView>& services, const Paper& paper) {
-  Table table{{{"SERVICE"}, {"NAME", Align::left, 8}, {"TENANT", Align::left, 6}, {"STATE"}, {"READY", Align::right}, {"CHIPS", Align::right},
-               {"REQUESTS", Align::right}, {"TOKENS", Align::right}, {"AGE", Align::right}, {"MODEL", Align::left, 10}}, {}};
+  Table table{{{"SERVICE"}, {"NAME", Align::left, 8}, {"TENANT", Align::left, 6, 6}, {"STATE"}, {"READY", Align::right}, {"CHIPS", Align::right, 0, 4},
+               {"REQUESTS", Align::right, 0, 1}, {"TOKENS", Align::right, 0, 2}, {"AGE", Align::right, 0, 5}, {"MODEL", Align::left, 10, 3}}, {}};
   for (const ServiceView& service : services) {
     const UsageView& usage = service.usage;
     Number tokens;
@@ -31,8 +31,8 @@ Table services_table(const std::vector<ServiceView>& services, const Paper& pape
 }
 
 Table replicas_table(const std::vector<ServiceView>& services, const Paper& paper) {
-  Table table{{{"REPLICA", Align::left, 10}, {"TASK"}, {"STATE"}, {"READY"}, {"NODE", Align::left, 6}, {"PORT", Align::right},
-               {"FAILURES", Align::right}, {"", Align::left, 10}}, {}};
+  Table table{{{"REPLICA", Align::left, 10}, {"TASK"}, {"STATE"}, {"READY"}, {"NODE", Align::left, 6, 3}, {"PORT", Align::right, 0, 2},
+               {"FAILURES", Align::right, 0, 1}, {"", Align::left, 10}}, {}};
   for (const ServiceView& service : services) {
     for (const ReplicaView& replica : service.replicas) {
       table.rows.push_back({{fmt::format("{}/{}", shown(service.name, paper.style), shown(replica.ordinal, count_text, paper.style))},

@@ -48,7 +48,7 @@ std::string heat(const ChipView& chip, const Style& style) {
 }
 
 Table chip_rows(const TopState& state, const Paper& paper) {
-  Table table{{{"CHIP"}, {"NODE", Align::left, 6}, {"KIND", Align::left, 8}, {"BUSY"}, {"POWER", Align::right}, {"HELD BY", Align::left, 8}}, {}};
+  Table table{{{"CHIP"}, {"NODE", Align::left, 6}, {"KIND", Align::left, 8}, {"BUSY"}, {"POWER", Align::right, 0, 1}, {"HELD BY", Align::left, 8}}, {}};
   for (const NodeView& node : state.nodes) {
     for (const ChipView& chip : node.chips) {
       const bool failed = !chip.health.empty() && chip.health != "ok";
@@ -80,14 +80,20 @@ std::vector<std::string> node_rows(const TopState& state, const Paper& paper) {
     names = std::max(names, display_width(node.name));
   }
   names = std::min<std::size_t>(names, 24);
-  std::vector<std::string> lines{paint(pad("NODE", names) + "  " + pad("STATE", 8) + pad("HELD", 10, Align::right) + "  CHIPS", Tone::bold, paper.style)};
+  const std::string heading = pad("NODE", names) + "  " + pad("STATE", 8) + pad("HELD", 10, Align::right) + "  CHIPS";
+  std::vector<std::string> lines{paint(cut(heading, paper.width, paper.style), Tone::bold, paper.style)};
   for (const NodeView& node : state.nodes) {
     const auto held = std::ranges::count_if(node.chips, [](const ChipView& chip) { return chip.holder.has_value(); });
-    std::string line = pad(cut(printable(node.name), names, paper.style), names) + "  " + paint(pad(printable(node.state), 8), tone_of_state(node.state), paper.style) +
-                       pad(fmt::format("{}/{}", held, node.chips.size()), 10, Align::right) + "  ";
-    const std::size_t used = names + 22;
-    const std::size_t room = paper.width > used ? paper.width - used : 0;
-    for (std::size_t i = 0; i < std::min(room, node.chips.size()); ++i) {
+    const std::string name = pad(cut(printable(node.name), names, paper.style), names) + "  ";
+    const std::string shown_state = pad(cut(printable(node.state), 8, paper.style), 8);
+    const std::string count = pad(fmt::format("{}/{}", held, node.chips.size()), 10, Align::right) + "  ";
+    const std::size_t used = display_width(name + shown_state + count);
+    if (used >= paper.width) {
+      lines.push_back(cut(name + shown_state + count, paper.width, paper.style));
+      continue;
+    }
+    std::string line = name + paint(shown_state, tone_of_state(node.state), paper.style) + count;
+    for (std::size_t i = 0; i < std::min(paper.width - used, node.chips.size()); ++i) {
       line += heat(node.chips[i], paper.style);
     }
     lines.push_back(std::move(line));
@@ -96,8 +102,8 @@ std::vector<std::string> node_rows(const TopState& state, const Paper& paper) {
 }
 
 Table job_rows(const TopState& state, const Paper& paper) {
-  Table table{{{"JOB"}, {"NAME", Align::left, 8}, {"TENANT", Align::left, 6}, {"STATE"}, {"CHIPS", Align::right}, {"PROGRESS", Align::left, 10},
-               {"LOSS", Align::right}, {"TOK/S", Align::right}, {"LEFT", Align::right}, {"TIME", Align::right}, {"", Align::left, 6}}, {}};
+  Table table{{{"JOB"}, {"NAME", Align::left, 8}, {"TENANT", Align::left, 6, 6}, {"STATE"}, {"CHIPS", Align::right, 0, 5}, {"PROGRESS", Align::left, 15},
+               {"LOSS", Align::right, 0, 1}, {"TOK/S", Align::right, 0, 2}, {"LEFT", Align::right, 0, 1}, {"TIME", Align::right, 0, 3}, {"", Align::left, 6, 4}}, {}};
   for (const JobView& job : state.jobs) {
     const ProgressView progress = job.progress.value_or(ProgressView{});
     const auto fraction = fraction_done(job);
@@ -108,7 +114,7 @@ Table job_rows(const TopState& state, const Paper& paper) {
     }
     const bool ended = has_ended(job);
     const bool is_member = job.array_size.value_or(0) > 0 && job.array_index.value_or(-1) >= 0;
-    const std::string remark = job.state == "queued" ? wait_text(job) : job.state == "done" ? std::string{} : printable(job.message);
+    const std::string remark = job.state == "queued" ? wait_text(job) : job.state == "done" || job.message == job.state ? std::string{} : printable(job.message);
     const double chips = job.chips.value_or(1) * job.workers.value_or(1);
     table.rows.push_back({{shown(job.id, paper.style)},
                           {shown(job.name, paper.style) + (is_member ? fmt::format("[{}]", count_text(*job.array_index)) : "")},
@@ -228,7 +234,7 @@ std::string head_line(const TopState& state, const TopLook& look, const Paper& p
 std::vector<std::string> help_lines() {
   return {"", "  q             leave", "  j k, arrows   scroll the part in focus", "  PgUp PgDn     scroll by half a screen",
           "  g G           to its beginning, to its end", "  tab           next part (shift-tab: the one before)",
-          "  space         hold the picture still, and go on", "  ?             this; any key goes back", "",
+          "  space         hold the picture still, and go on", "  ?             this, and back", "",
           "  A chip's sign on large centres: . free, low to high: how busy, x failed"};
 }
 

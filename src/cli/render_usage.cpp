@@ -34,8 +34,8 @@ UsageView sum_of(const std::vector<UsageView>& lines) {
 
 Table usage_table(const std::vector<UsageView>& lines, std::string_view what, const Paper& paper) {
   const Style& style = paper.style;
-  Table table{{{std::string(what), Align::left, 8}, {"ID"}, {"CHIP TIME", Align::right}, {"ENERGY", Align::right},
-               {"TRAINED", Align::right}, {"REQUESTS", Align::right}, {"TOKENS IN", Align::right}, {"TOKENS OUT", Align::right},
+  Table table{{{std::string(what), Align::left, 8}, {"ID", Align::left, 0, 5}, {"CHIP TIME", Align::right}, {"ENERGY", Align::right},
+               {"TRAINED", Align::right, 0, 1}, {"REQUESTS", Align::right, 0, 4}, {"TOKENS IN", Align::right, 0, 3}, {"TOKENS OUT", Align::right, 0, 2},
                {"COST", Align::right}}, {}};
   const auto add = [&](const UsageView& line, Tone tone) {
     // "~": the machine does not measure it; computed from the chips' rated power.
@@ -62,7 +62,7 @@ Table usage_table(const std::vector<UsageView>& lines, std::string_view what, co
 Table tenants_table(const std::vector<TenantView>& tenants, const Paper& paper) {
   const Style& style = paper.style;
   Table table{{{"TENANT"}, {"NAME", Align::left, 8}, {"CHIPS HELD", Align::right}, {"CHIPS MAX", Align::right},
-               {"TOKENS TODAY", Align::right}, {"TOKENS/DAY MAX", Align::right}, {"COST", Align::right}}, {}};
+               {"TOKENS TODAY", Align::right, 0, 2}, {"TOKENS/DAY MAX", Align::right, 0, 1}, {"COST", Align::right, 0, 3}}, {}};
   for (const TenantView& tenant : tenants) {
     table.rows.push_back({{shown(tenant.id, style)},
                           {shown(tenant.name, style)},

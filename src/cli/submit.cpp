@@ -63,7 +63,8 @@ void say_why(Context& context, const JobView& job) {
 
 Outcome<int> follow_sent(Context& context, Sent& sent, bool draws) {
   Signals signals({SIGINT, SIGTERM, SIGHUP, SIGWINCH});
-  std::string id = sent.jobs.front().id;
+  const JobView& first = sent.jobs.front();
+  const std::string id = first.array_size.value_or(0) > 1 ? first.name : first.id;  // an array is stopped as a whole by its name
   TRY_ASSIGN(const Followed followed, follow_jobs(context, signals, sent.jobs, draws, std::nullopt));
   if (followed.ending == Ending::interrupted) {
     note(context, fmt::format("{} on. See it: centrale ps, centrale logs -f {}; end it: centrale stop {}",

@@ -2,6 +2,7 @@
 #include "cli/table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/ensure.hpp"
 
@@ -10,14 +11,17 @@ namespace {
 
 constexpr std::size_t kGap = 2;
 
-/// Takes columns away from those that may shrink, the widest first, until the table fits or nothing more can give way.
-void shrink(const std::vector<Column>& columns, std::vector<std::size_t>& widths, std::size_t width_max) {
+std::size_t total_of(const std::vector<std::size_t>& widths) {
   std::size_t total = 0;
   for (const std::size_t w : widths) {
     total += w == 0 ? 0 : w + kGap;
   }
-  total = total > kGap ? total - kGap : 0;
-  while (total > width_max) {
+  return total > kGap ? total - kGap : 0;
+}
+
+/// Takes columns away from those that may be cut, the widest first, until the table fits or nothing more can give way.
+void shrink(const std::vector<Column>& columns, std::vector<std::size_t>& widths, std::size_t width_max) {
+  for (std::size_t total = total_of(widths); total > width_max; --total) {
     std::size_t widest = columns.size();
     for (std::size_t i = 0; i < columns.size(); ++i) {
       if (columns[i].width_min > 0 && widths[i] > columns[i].width_min && (widest == columns.size() || widths[i] > widths[widest])) {
@@ -28,7 +32,25 @@ void shrink(const std::vector<Column>& columns, std::vector<std::size_t>& widths
       return;
     }
     --widths[widest];
-    --total;
+  }
+}
+
+/// Cuts, and where that is not enough leaves out whole columns.
+void fit(const std::vector<Column>& columns, std::vector<std::size_t>& widths, std::size_t width_max) {
+  while (true) {
+    std::vector<std::size_t> tried = widths;
+    shrink(columns, tried, width_max);
+    std::size_t least = columns.size();
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (widths[i] > 0 && columns[i].drop > 0 && (least == columns.size() || columns[i].drop > columns[least].drop)) {
+        least = i;
+      }
+    }
+    if (total_of(tried) <= width_max || least == columns.size()) {
+      widths = std::move(tried);
+      return;
+    }
+    widths[least] = 0;
   }
 }
 
@@ -51,25 +73,30 @@ std::vector<std::string> render_lines(const Table& table, std::size_t width, con
     }
   }
   if (width > 0) {
-    shrink(table.columns, widths, width);
+    fit(table.columns, widths, width);
   }
 
   const auto line = [&](auto&& cell_of) {
     std::string text;
+    std::size_t used = 0;
     std::size_t skipped = 0;  // blanks are held back, so that no line ends with them
     for (std::size_t i = 0; i < count; ++i) {
       if (widths[i] == 0) {
         continue;
       }
       const Cell cell = cell_of(i);
-      const std::string shown = cut(cell.text, widths[i], style);
+      std::string shown = cut(cell.text, widths[i], style);
       const std::size_t blank = widths[i] - std::min(widths[i], display_width(shown));
       if (table.columns[i].align == Align::right) {
         skipped += blank;
       }
+      if (width > 0 && used + skipped + display_width(shown) > width) {  // it cannot be made to fit: better cut than wrapped
+        shown = used + skipped < width ? cut(shown, width - used - skipped, style) : std::string{};
+      }
       if (!shown.empty()) {
         text.append(skipped, ' ');
         text += paint(shown, cell.tone, style);
+        used += skipped + display_width(shown);
         skipped = 0;
       }
       skipped += (table.columns[i].align == Align::left ? blank : 0) + kGap;

@@ -86,6 +86,9 @@ std::string count_text(double count) {
 
 std::string energy_text(double joules) {
   const double wh = joules / 3600;
+  if (wh > 0 && wh < 0.0995) {
+    return fmt::format("{:.{}f} mWh", wh * 1e3, wh < 9.95e-3 ? 2 : 1);
+  }
   if (wh < 999.5) {
     return fmt::format("{:.{}f} Wh", wh, wh < 9.95 ? 2 : wh < 99.5 ? 1 : 0);
   }

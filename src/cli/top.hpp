@@ -24,7 +24,7 @@ inline constexpr std::size_t kTopEndedMax = 20;
 
 /// Takes an event in. False: it was none that changes the picture.
 bool take_event(TopState& state, const SseEvent& event);
-/// Running before queued before ended; newest first. Drops what is too much.
+/// Running before queued before ended; the newest first, but of those that wait the one that waits longest. Drops what is too much.
 void order_jobs(std::vector<JobView>& jobs);
 
 enum class TopPart : unsigned char { chips, jobs, services, usage };

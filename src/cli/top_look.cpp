@@ -22,8 +22,10 @@ void put(std::vector<View>& views, View view) {
   }
 }
 
+constexpr int kQueuedRank = 2;
+
 int rank_of(const JobView& job) {
-  return job.state == "running" || job.state == "stopping" ? 0 : job.state == "starting" ? 1 : job.state == "queued" ? 2 : 3;
+  return job.state == "running" || job.state == "stopping" ? 0 : job.state == "starting" ? 1 : job.state == "queued" ? kQueuedRank : 3;
 }
 
 std::uint64_t number_of(const JobView& job) {
@@ -35,7 +37,10 @@ std::uint64_t number_of(const JobView& job) {
 
 void order_jobs(std::vector<JobView>& jobs) {
   std::ranges::stable_sort(jobs, [](const JobView& a, const JobView& b) {
-    return rank_of(a) != rank_of(b) ? rank_of(a) < rank_of(b) : number_of(a) > number_of(b);
+    if (rank_of(a) != rank_of(b)) {
+      return rank_of(a) < rank_of(b);
+    }
+    return rank_of(a) == kQueuedRank ? number_of(a) < number_of(b) : number_of(a) > number_of(b);
   });
   const auto first_ended = std::ranges::find_if(jobs, has_ended);
   const auto under_way = static_cast<std::size_t>(first_ended - jobs.begin());

@@ -69,6 +69,9 @@ std::string rows(const std::vector<std::pair<std::string, std::string>>& pairs, 
   return out;
 }
 
+/// --help and --version: they need no mention after a command.
+bool is_about_itself(const OptionText& option) { return option.names.back() == "--help" || option.names.back() == "--version"; }
+
 std::string described(const OptionText& option) {
   std::string text = option.text;
   if (!option.fallback.empty()) {
@@ -124,7 +127,11 @@ std::string help_text(const CommandTree& command, const CommandTree& root, const
   };
   std::vector<std::pair<std::string, std::string>> pairs;
   for (const CommandTree& sub : command.commands) {
-    pairs.emplace_back(sub.name, sub.text.substr(0, sub.text.find('\n')));
+    std::string text = sub.text.substr(0, sub.text.find('\n'));
+    while (text.ends_with('.')) {
+      text.pop_back();
+    }
+    pairs.emplace_back(sub.name, std::move(text));
   }
   section("Commands", pairs);
   pairs.clear();
@@ -140,7 +147,9 @@ std::string help_text(const CommandTree& command, const CommandTree& root, const
   pairs.clear();
   if (!is_root) {
     for (const OptionText& option : root.options) {
-      pairs.emplace_back(label(option), described(option));
+      if (!is_about_itself(option)) {
+        pairs.emplace_back(label(option), described(option));
+      }
     }
     section("Options of every command", pairs);
   }
