@@ -208,6 +208,19 @@ TEST_F(Commands, LogsFollowsFromOneAttemptToTheNext) {
   EXPECT_THAT(ran.err, HasSubstr("attempt 2 of j1"));
 }
 
+TEST_F(Commands, LogsFollowsAJobThatHasNotStartedYet) {
+  FakeApi api;
+  std::string queued = job_json("j1", "small", "queued");
+  queued.replace(queued.find("\"attempts\":1"), 12, "\"attempts\":0");
+  api.answers["GET /api/v1/jobs/j1"] = {{200, queued}, {200, queued}, {200, job_json("j1", "small", "running")}, {200, job_json("j1", "small", "done")}};
+  api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=out&attempt=1", 200, R"({"text":"a\n","offset":0,"next":2,"complete":true})");
+  api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=out&offset=2&attempt=1", 200, R"({"text":"","offset":2,"next":2,"complete":true})");
+  const Ran ran = run(api, {"logs", "-f", "j1"});
+  EXPECT_EQ(ran.code, kExitOk) << ran.err;
+  EXPECT_EQ(ran.out, "a\n");  // once
+  EXPECT_EQ(ran.err, "j1 has not started yet: queued\n");
+}
+
 TEST_F(Commands, LogsOfAServiceAsksForItsReplica) {
   FakeApi api = small_centre();
   api.on("GET /api/v1/services/s1/logs?replica=1&stream=err&tail=5", 200, R"({"text":"loaded\n","offset":90,"next":97,"complete":false})");

@@ -2,9 +2,11 @@
 #include <fmt/core.h>
 
 #include <csignal>
+#include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/find.hpp"
+#include "cli/progress.hpp"
 
 namespace centrale::cli {
 namespace {
@@ -34,15 +36,26 @@ Outcome<int> show(Context& context, const LogsOptions& options) {
   TRY_ASSIGN(const Target target, find_target(context, options.name));
   const bool is_job = target.kind == Target::Kind::job;
   double attempt = static_cast<double>(options.attempt);
-  if (options.follow && is_job && attempt <= 0) {
-    // While it is followed an attempt may end and the next begin; each is read to its end.
-    TRY_ASSIGN(const JobView job, find_job(context, target.id));
-    attempt = job.attempts.value_or(0);
-  }
   double offset = 0;
   std::int64_t tail = options.tail;
   Signals signals({SIGINT, SIGTERM, SIGHUP});
+  bool said_wait = false;
   while (true) {
+    if (options.follow && is_job && attempt <= 0) {
+      // While it is followed an attempt may end and the next begin; each is read to its end.
+      TRY_ASSIGN(const JobView job, find_job(context, target.id));
+      attempt = job.attempts.value_or(0);
+      if (attempt <= 0) {
+        if (has_ended(job) || signals.told_to_end()) {
+          return has_ended(job) ? kExitOk : kExitInterrupted;
+        }
+        if (!std::exchange(said_wait, true)) {
+          note(context, target.id + " has not started yet: " + (wait_text(job).empty() ? job.state : wait_text(job)));
+        }
+        context.pause(signals, kLookEvery);
+        continue;
+      }
+    }
     TRY_ASSIGN(const std::string body, ask(context, "GET", log_target(target, options, offset, tail, attempt)));
     if (context.json && !options.follow) {
       print(context, body);

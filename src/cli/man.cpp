@@ -58,7 +58,11 @@ void add_page(std::vector<ManPage>& pages, const CommandTree& command, const Com
   std::ranges::transform(title, title.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
   std::string out = fmt::format(".TH {} 1 \"\" \"centrale {}\" \"Centrale\"\n.SH NAME\n{} \\- {}\n", roff(title), version, roff(name),
                                 roff(without_stop(first_line(command.text))));
-  out += fmt::format(".SH SYNOPSIS\n.B {}\n{}\n", roff(path), roff(usage_line(command, path).substr(path.size())));
+  const std::string usage = usage_line(command, path);
+  out += fmt::format(".SH SYNOPSIS\n.B {}\n", roff(path));
+  if (usage.size() > path.size()) {
+    out += roff(usage.substr(path.size() + 1)) + "\n";  // a line that began with a blank would start a new one
+  }
   out += ".SH DESCRIPTION\n" + roff(command.text) + "\n";
   const auto section = [&](std::string_view heading, const std::vector<OptionText>& options) {
     if (!options.empty()) {

@@ -44,8 +44,8 @@ void say_sent(Context& context, const Sent& sent) {
                                members > 1 ? fmt::format(" and {} more of its array", count_text(members - 1)) : ""));
   }
   for (const ServiceView& service : sent.services) {
-    print(context, fmt::format("serving {} ({}), {} replicas wanted", shown(service.id, context.style),
-                               shown(service.name, context.style), shown(service.replicas_wanted, count_text, context.style)));
+    print(context, fmt::format("serving {} ({}), {} replica{} wanted", shown(service.id, context.style), shown(service.name, context.style),
+                               shown(service.replicas_wanted, count_text, context.style), service.replicas_wanted == 1.0 ? "" : "s"));
   }
   context.out.flush();
 }
