@@ -138,8 +138,12 @@ class TestCentre {
     thread_ = std::thread([this] { io_.run(); });
   }
   ~TestCentre() {
-    on_rim([this] { control->close_streams(); });
-    streams_.clear();
+    on_rim([this] {
+      control->close_streams();
+      for (const auto& stream : streams_) {
+        stream->call.reset();  // calls belong to the rim thread
+      }
+    });
     io_.stop();
     thread_.join();
     host.reset();
