@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // centrale-trainer: trains, exports, evaluates. See docs/training.md.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
