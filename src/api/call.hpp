@@ -60,9 +60,7 @@ struct Call {
   std::vector<std::string> arguments;
 
   [[nodiscard]] const ControlWiring& wiring() const { return state->wiring; }
-  [[nodiscard]] Scope scope() const {
-    return caller.role == Role::admin ? Scope{} : Scope{.tenant = caller.tenant};
-  }
+  [[nodiscard]] Scope scope() const { return caller.role == Role::admin ? Scope{} : Scope{.tenant = caller.tenant}; }
   /// A query parameter that the table declares; already checked against it.
   [[nodiscard]] std::optional<std::string_view> text(const char* name) const;
   [[nodiscard]] std::optional<std::int64_t> number(const char* name) const;
@@ -72,12 +70,8 @@ struct Call {
   template <class Tag>
   [[nodiscard]] Result<std::uint64_t> after() const {
     const auto value = text("after");
-    if (!value) {
-      return 1;
-    }
-    if (const auto id = parse_id<Tag>(*value)) {
-      return id->value + 1;
-    }
+    if (!value) { return 1; }
+    if (const auto id = parse_id<Tag>(*value)) { return id->value + 1; }
     return bad_id("after", *value, Tag::kPrefix);
   }
   [[nodiscard]] static std::unexpected<Error> bad_id(std::string_view where, std::string_view value, char prefix);
@@ -116,7 +110,7 @@ void ask(const CallPtr& call, Wish wish, WishView view);
 [[nodiscard]] CentreView centre_view(ControlState& state, const Core& core, Time now);
 
 // The handlers, by file.
-void get_centre(const CallPtr& call);        // handlers_centre.cpp
+void get_centre(const CallPtr& call);  // handlers_centre.cpp
 void get_openapi(const CallPtr& call);
 void get_metrics(const CallPtr& call);
 void get_events(const CallPtr& call);
@@ -125,18 +119,18 @@ void list_nodes(const CallPtr& call);
 void get_node(const CallPtr& call);
 void drain_node(const CallPtr& call);
 void resume_node(const CallPtr& call);
-void list_tenants(const CallPtr& call);      // handlers_tenants.cpp
+void list_tenants(const CallPtr& call);  // handlers_tenants.cpp
 void put_tenant(const CallPtr& call);
 void list_keys(const CallPtr& call);
 void add_key(const CallPtr& call);
 void revoke_key(const CallPtr& call);
-void list_jobs(const CallPtr& call);         // handlers_jobs.cpp
+void list_jobs(const CallPtr& call);  // handlers_jobs.cpp
 void submit_job(const CallPtr& call);
 void get_job(const CallPtr& call);
 void stop_job(const CallPtr& call);
 void get_job_log(const CallPtr& call);
-void submit_specs(const CallPtr& call);      // handlers_specs.cpp
-void list_services(const CallPtr& call);     // handlers_services.cpp
+void submit_specs(const CallPtr& call);   // handlers_specs.cpp
+void list_services(const CallPtr& call);  // handlers_services.cpp
 void put_service(const CallPtr& call);
 void get_service(const CallPtr& call);
 void scale_service(const CallPtr& call);

@@ -40,19 +40,13 @@ class HandClock final : public Clock {
 class QuickLauncher final : public Launcher {
  public:
   void start(const Core& core, TaskId id) override {
-    if (!quick) {
-      return;
-    }
+    if (!quick) { return; }
     const Task* task = core.task(id);
     host->fact(TaskStarted{id});
-    if (task->service) {
-      host->fact(ReplicaReady{.task = id, .port = 9000 + task->ordinal});
-    }
+    if (task->service) { host->fact(ReplicaReady{.task = id, .port = 9000 + task->ordinal}); }
   }
   void stop(const Core&, TaskId id, Nanos) override {
-    if (quick) {
-      host->fact(TaskExited{.task = id, .code = 0, .signal = 15, .lost = false, .message = {}, .energy = {}});
-    }
+    if (quick) { host->fact(TaskExited{.task = id, .code = 0, .signal = 15, .lost = false, .message = {}, .energy = {}}); }
   }
   void adopt(const Core&, const std::vector<TaskId>&) override {}
   Host* host = nullptr;
@@ -120,11 +114,14 @@ class TestCentre {
         .telemetry = telemetry,
         .check = [this](std::string_view bearer, std::string_view remote) { return directory->identify(bearer, remote); },
         .rim = make_rim(io_),
-        .identity = {.name = "test", .version = "1.2.3", .address = "http://127.0.0.1", .journal_kind = "memory", .started_at = clock.now()},
+        .identity =
+            {.name = "test", .version = "1.2.3", .address = "http://127.0.0.1", .journal_kind = "memory", .started_at = clock.now()},
         .gateway_counters = [] { return gateway::Counters{.requests = 7, .in_flight = 1}; },
         .connections = [this] { return server.connections(); },
         .limits = limits});
-    const auto api = [this](http::Request request, std::shared_ptr<http::Reply> reply) { control->handle(std::move(request), std::move(reply)); };
+    const auto api = [this](http::Request request, std::shared_ptr<http::Reply> reply) {
+      control->handle(std::move(request), std::move(reply));
+    };
     server.route("/api/v1/", api);
     server.route("/metrics", api);
     server.route("/", [this](http::Request request, std::shared_ptr<http::Reply> reply) { serve_console(request, *reply, assets); });
@@ -133,7 +130,11 @@ class TestCentre {
     make(TenantDefined{.name = "default", .quota = {}});
     make(NodeJoined{.name = "alpha",
                     .memory = mebibytes(4096),
-                    .chips = {{.kind = "cpu-core", .count = 4, .memory = mebibytes(1024), .power = Milliwatts{10'000}, .price_per_hour = MicroCurrency{36'000}}}});
+                    .chips = {{.kind = "cpu-core",
+                               .count = 4,
+                               .memory = mebibytes(1024),
+                               .power = Milliwatts{10'000},
+                               .price_per_hour = MicroCurrency{36'000}}}});
     settle();
     thread_ = std::thread([this] { io_.run(); });
   }
@@ -170,9 +171,7 @@ class TestCentre {
   }
 
   Reply call(std::string method, std::string target, std::string body = {}, const std::string& key = {}, http::Headers headers = {}) {
-    if (!key.empty()) {
-      headers.emplace_back("Authorization", "Bearer " + key);
-    }
+    if (!key.empty()) { headers.emplace_back("Authorization", "Bearer " + key); }
     std::promise<Result<http::Response>> promise;
     boost::asio::post(io_, [&] {
       client.fetch("127.0.0.1", port, std::move(method), std::move(target), std::move(headers), std::move(body), std::chrono::seconds(20),
@@ -184,21 +183,19 @@ class TestCentre {
       return {};
     }
     Reply reply{.status = answer->status, .body = std::move(answer->body), .headers = {}};
-    for (auto& [name, value] : answer->headers) {
-      reply.headers[name] = value;
-    }
+    for (auto& [name, value] : answer->headers) { reply.headers[name] = value; }
     return reply;
   }
   Reply get(std::string target, const std::string& key = {}) { return call("GET", std::move(target), {}, key); }
-  Reply post(std::string target, std::string body, const std::string& key = {}) { return call("POST", std::move(target), std::move(body), key); }
+  Reply post(std::string target, std::string body, const std::string& key = {}) {
+    return call("POST", std::move(target), std::move(body), key);
+  }
 
   /// Opens the event stream; reads on by itself when `reads`.
   std::shared_ptr<Stream> events(const std::string& key = {}, bool reads = true) {
     auto stream = std::make_shared<Stream>();
     http::Headers headers;
-    if (!key.empty()) {
-      headers.emplace_back("Authorization", "Bearer " + key);
-    }
+    if (!key.empty()) { headers.emplace_back("Authorization", "Bearer " + key); }
     on_rim([&] {
       Stream* raw = stream.get();  // streams_ keeps it until the rim thread has ended
       stream->call = client.stream("127.0.0.1", port, "GET", "/api/v1/events", headers, "", std::chrono::seconds(30),
@@ -206,9 +203,7 @@ class TestCentre {
                                         [raw, reads](int status, const http::Headers&) {
                                           const std::lock_guard lock(raw->mutex);
                                           raw->status = status;
-                                          if (reads) {
-                                            raw->call->read_more();
-                                          }
+                                          if (reads) { raw->call->read_more(); }
                                         },
                                     .on_body =
                                         [raw](std::string_view part) {
@@ -240,9 +235,7 @@ class TestCentre {
   template <class Condition>
   bool wait_until(Condition condition) {
     for (int i = 0; i < 1000; ++i) {
-      if (condition()) {
-        return true;
-      }
+      if (condition()) { return true; }
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     return false;

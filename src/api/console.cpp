@@ -66,7 +66,8 @@ void serve_console(const http::Request& request, http::Reply& reply, std::span<c
     return;
   }
   if (request.method != "GET") {
-    send_error(reply, 405, {ErrorKind::invalid, fmt::format("{} is not for {}", request.method, request.path), {}, "allowed: GET"}, {{"Allow", "GET"}});
+    send_error(reply, 405, {ErrorKind::invalid, fmt::format("{} is not for {}", request.method, request.path), {}, "allowed: GET"},
+               {{"Allow", "GET"}});
     return;
   }
   const std::string etag = etag_of(asset->bytes);

@@ -59,9 +59,7 @@ TEST(Console, WhatWasBuiltIsWhole) {
     EXPECT_TRUE(asset.path.starts_with('/')) << asset.path;
     EXPECT_FALSE(asset.bytes.empty());
   }
-  if (console_assets().empty()) {
-    GTEST_SKIP() << "console/dist was not there at build time";
-  }
+  if (console_assets().empty()) { GTEST_SKIP() << "console/dist was not there at build time"; }
   // The page names only what is embedded.
   TestCentre centre;
   centre.assets.assign(console_assets().begin(), console_assets().end());

@@ -28,9 +28,7 @@ std::string_view bearer_of(const http::Request& request) {
 }
 
 std::string_view host_name_of(std::string_view host) {
-  if (host.starts_with('[')) {
-    return host.substr(0, std::min(host.find(']') + 1, host.size()));
-  }
+  if (host.starts_with('[')) { return host.substr(0, std::min(host.find(']') + 1, host.size())); }
   return host.substr(0, host.find(':'));
 }
 
@@ -42,7 +40,8 @@ Result<void> check_origin(const http::Request& request) {
   const std::string_view origin = request.header("origin");
   const std::size_t scheme = origin.find("://");
   if (!origin.empty() && (scheme == std::string_view::npos || origin.substr(scheme + 3) != request.header("host"))) {
-    return fail(ErrorKind::forbidden, "pages of another site may not call this API", "Origin", "call it from its own page, or from a program; a proxy must pass the Host header on");
+    return fail(ErrorKind::forbidden, "pages of another site may not call this API", "Origin",
+                "call it from its own page, or from a program; a proxy must pass the Host header on");
   }
   return {};
 }
@@ -63,25 +62,22 @@ std::string_view remote_of(const http::Request& request) {
 }
 
 Result<Caller> admit(const ControlWiring& wiring, const Operation& operation, const http::Request& request) {
-  if (operation.access == Access::anyone) {
-    return Caller{};
-  }
+  if (operation.access == Access::anyone) { return Caller{}; }
   const std::string_view bearer = bearer_of(request);
   TRY(check_origin(request));
   const std::string_view remote = remote_of(request);
   auto caller = wiring.check(bearer, remote);
   if (operation.access == Access::scraper && !caller && bearer.empty() && is_loopback(remote) &&
       caller.error().kind == ErrorKind::unauthorized) {
-    caller = Caller{.tenant = kDefaultTenant, .tenant_name = {}, .key = {}, .role = Role::admin, .proven = false};  // a scraper on this machine
+    caller =
+        Caller{.tenant = kDefaultTenant, .tenant_name = {}, .key = {}, .role = Role::admin, .proven = false};  // a scraper on this machine
   }
   TRY(caller);
-  if (!caller->proven) {
-    TRY(check_host(request));
-  }
+  if (!caller->proven) { TRY(check_host(request)); }
   const Role needed = operation.access == Access::admin ? Role::admin : operation.access == Access::user ? Role::user : Role::viewer;
   if (caller->role < needed) {
-    return fail(ErrorKind::forbidden, fmt::format("this needs the role {}; the key has {}", enum_name(needed), enum_name(caller->role)),
-                {}, "use another key: centrale keys add --role " + std::string(enum_name(needed)));
+    return fail(ErrorKind::forbidden, fmt::format("this needs the role {}; the key has {}", enum_name(needed), enum_name(caller->role)), {},
+                "use another key: centrale keys add --role " + std::string(enum_name(needed)));
   }
   return caller;
 }
@@ -89,16 +85,16 @@ Result<Caller> admit(const ControlWiring& wiring, const Operation& operation, co
 Result<void> check_value(const Parameter& parameter, std::string_view value) {
   const std::string where = parameter.name;
   if (!parameter.words.empty() && std::find(parameter.words.begin(), parameter.words.end(), value) == parameter.words.end()) {
-    return fail(ErrorKind::invalid, fmt::format("'{}' is none of: {}", to_utf8(value.substr(0, 100)), fmt::join(parameter.words, ", ")), where,
-                nearest_remedy(value.substr(0, 100), parameter.words));
+    return fail(ErrorKind::invalid, fmt::format("'{}' is none of: {}", to_utf8(value.substr(0, 100)), fmt::join(parameter.words, ", ")),
+                where, nearest_remedy(value.substr(0, 100), parameter.words));
   }
-  if (!parameter.least) {
-    return {};
-  }
+  if (!parameter.least) { return {}; }
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (error != std::errc{} || end != value.data() + value.size() || number < *parameter.least || number > *parameter.most) {
-    return fail(ErrorKind::invalid, fmt::format("'{}' is not a whole number from {} to {}", to_utf8(value.substr(0, 100)), *parameter.least, *parameter.most), where);
+    return fail(ErrorKind::invalid,
+                fmt::format("'{}' is not a whole number from {} to {}", to_utf8(value.substr(0, 100)), *parameter.least, *parameter.most),
+                where);
   }
   return {};
 }
@@ -110,11 +106,10 @@ Result<void> check_query(const Operation& operation, const http::Request& reques
     if (known == operation.parameters.end()) {
       std::vector<std::string_view> names;
       for (const Parameter& parameter : operation.parameters) {
-        if (parameter.in == Parameter::In::query) {
-          names.emplace_back(parameter.name);
-        }
+        if (parameter.in == Parameter::In::query) { names.emplace_back(parameter.name); }
       }
-      return fail(ErrorKind::invalid, fmt::format("no parameter '{}' here", to_utf8(name.substr(0, 100))), operation.pattern, nearest_remedy(name, names));
+      return fail(ErrorKind::invalid, fmt::format("no parameter '{}' here", to_utf8(name.substr(0, 100))), operation.pattern,
+                  nearest_remedy(name, names));
     }
     TRY(check_value(*known, value));
   }
@@ -123,10 +118,16 @@ Result<void> check_query(const Operation& operation, const http::Request& reques
 
 Answer unknown_path(const http::Request& request, const Match& found) {
   if (found.allowed.empty()) {
-    return error_answer({ErrorKind::not_found, fmt::format("no {} {}", request.method, to_utf8(request.path.substr(0, 256))), {}, nearest_path(request.path)});
+    return error_answer({ErrorKind::not_found,
+                         fmt::format("no {} {}", request.method, to_utf8(request.path.substr(0, 256))),
+                         {},
+                         nearest_path(request.path)});
   }
   const std::string allowed = fmt::format("{}", fmt::join(found.allowed, ", "));
-  Answer refusal = error_answer({ErrorKind::invalid, fmt::format("{} is not for {}", request.method, to_utf8(request.path.substr(0, 256))), {}, "allowed: " + allowed});
+  Answer refusal = error_answer({ErrorKind::invalid,
+                                 fmt::format("{} is not for {}", request.method, to_utf8(request.path.substr(0, 256))),
+                                 {},
+                                 "allowed: " + allowed});
   refusal.status = 405;
   refusal.headers.emplace_back("Allow", allowed);
   return refusal;
@@ -136,14 +137,11 @@ Answer unknown_path(const http::Request& request, const Match& found) {
 
 Answer error_answer(const Error& error) {
   Answer answer = json_answer(view(error), http::status_of(error.kind));
-  if (error.kind == ErrorKind::unauthorized) {
-    answer.headers.emplace_back("WWW-Authenticate", "Bearer");
-  }
+  if (error.kind == ErrorKind::unauthorized) { answer.headers.emplace_back("WWW-Authenticate", "Bearer"); }
   return answer;
 }
 
-ControlState::ControlState(ControlWiring w)
-    : wiring(std::move(w)), openapi(openapi_document(wiring.identity)) {}
+ControlState::ControlState(ControlWiring w) : wiring(std::move(w)), openapi(openapi_document(wiring.identity)) {}
 
 void ControlState::handle(http::Request request, std::shared_ptr<http::Reply> reply) {
   auto call = std::make_shared<Call>();
@@ -181,12 +179,8 @@ const Census& ControlState::count(const Core& core, Time now) {
 
 const JobRange& ControlState::job_range(const Core& core) {
   // on_changes keeps the upper end; jobs that were made since then follow without a gap. Forgotten ones never come back.
-  while (core.job(JobId{jobs.newest.value + 1}) != nullptr) {
-    ++jobs.newest.value;
-  }
-  while (jobs.oldest < jobs.newest && core.job(jobs.oldest) == nullptr) {
-    ++jobs.oldest.value;
-  }
+  while (core.job(JobId{jobs.newest.value + 1}) != nullptr) { ++jobs.newest.value; }
+  while (jobs.oldest < jobs.newest && core.job(jobs.oldest) == nullptr) { ++jobs.oldest.value; }
   return jobs;
 }
 
@@ -197,9 +191,7 @@ std::optional<std::string_view> Call::text(const char* name) const {
 
 std::optional<std::int64_t> Call::number(const char* name) const {
   const auto value = text(name);
-  if (!value) {
-    return std::nullopt;
-  }
+  if (!value) { return std::nullopt; }
   std::int64_t number = 0;
   std::from_chars(value->data(), value->data() + value->size(), number);
   return number;
@@ -221,9 +213,7 @@ Page dense_page(std::uint64_t first, std::uint64_t count, std::int64_t limit) {
 }
 
 void send(const CallPtr& call, Answer answer) {
-  if (call->operation != nullptr) {
-    ++call->state->answered[{call->operation->id, answer.status}];
-  }
+  if (call->operation != nullptr) { ++call->state->answered[{call->operation->id, answer.status}]; }
   answer.headers.emplace_back("Cache-Control", "no-store");
   answer.headers.emplace_back("X-Content-Type-Options", "nosniff");
   // Let go here: the core thread may be the last to let go of the call, and a reply belongs to the rim thread.
@@ -287,9 +277,7 @@ ControlApi::ControlApi(ControlWiring wiring) : state_(std::make_shared<ControlSt
   w.host.on_changes([weak = std::weak_ptr(state_)](const Core&, Time, const std::vector<Change>& changes) {
     if (const auto state = weak.lock()) {
       for (const Change& change : changes) {
-        if (change.what == Change::What::job) {
-          state->jobs.newest = std::max(state->jobs.newest, JobId{change.id});
-        }
+        if (change.what == Change::What::job) { state->jobs.newest = std::max(state->jobs.newest, JobId{change.id}); }
       }
       state->streams->note(changes);
     }

@@ -57,7 +57,7 @@ class LogSource {
 using KeyCheck = std::function<Result<Caller>(std::string_view bearer, std::string_view remote)>;
 
 struct ControlLimits {
-  std::chrono::milliseconds events_every{200};     // how often an object is sent again at most
+  std::chrono::milliseconds events_every{200};  // how often an object is sent again at most
   std::chrono::milliseconds heartbeat_every{15'000};
   std::size_t event_clients_max = 128;
   std::size_t event_buffer_max = 4 * 1024 * 1024;  // what a slow client may owe before it is dropped

@@ -14,9 +14,7 @@ class ControlTest : public testing::Test {
   std::string text(const Reply& reply, const char* pointer) { return std::string(std::string_view(json(reply).at_pointer(pointer))); }
   std::size_t count(const Reply& reply, const char* list) { return simdjson::dom::array(json(reply)[list]).size(); }
   void define_tenants() {
-    for (const char* name : {"lab", "shop"}) {
-      centre.make(TenantDefined{.name = name, .quota = {}});
-    }
+    for (const char* name : {"lab", "shop"}) { centre.make(TenantDefined{.name = name, .quota = {}}); }
     centre.settle();
   }
 };
@@ -61,8 +59,8 @@ TEST_F(ControlTest, RolesAreKeptTo) {
 TEST_F(ControlTest, TenantsSeeAndChangeTheirOwn) {
   define_tenants();
   const std::string lab = centre.add_key("lab", "user"), shop = centre.add_key("shop", "user"), looker = centre.add_key("shop", "viewer");
-  ASSERT_EQ(centre.post("/api/v1/jobs", kSleepJob, lab).status, 201);    // j1
-  ASSERT_EQ(centre.post("/api/v1/jobs", kSleepJob, shop).status, 201);   // j2, of the same name
+  ASSERT_EQ(centre.post("/api/v1/jobs", kSleepJob, lab).status, 201);   // j1
+  ASSERT_EQ(centre.post("/api/v1/jobs", kSleepJob, shop).status, 201);  // j2, of the same name
   ASSERT_EQ(centre.call("PUT", "/api/v1/services", R"({"name":"own","model":"job:x"})", lab).status, 201);
   centre.settle();
   EXPECT_EQ(count(centre.get("/api/v1/jobs", lab), "jobs"), 1U);
@@ -115,10 +113,12 @@ TEST_F(ControlTest, ErrorsSayWhatWhereAndWhatToDo) {
   EXPECT_EQ(text(reply, "/error/message"), "no job 'trian'; nearest: train");
   reply = centre.get("/api/v1/jobs?limt=3");
   EXPECT_EQ(text(reply, "/error/remedy"), "nearest: limit");
-  for (const char* query : {"?limit=0", "?limit=1001", "?limit=ten", "?limit=", "?limit=1e2", "?limit=-1", "?limit=99999999999999999999", "?before=12", "?before=n1", "?state="}) {
+  for (const char* query : {"?limit=0", "?limit=1001", "?limit=ten", "?limit=", "?limit=1e2", "?limit=-1", "?limit=99999999999999999999",
+                            "?before=12", "?before=n1", "?state="}) {
     EXPECT_EQ(centre.get(std::string("/api/v1/jobs") + query).status, 400) << query;
   }
-  for (const char* body : {"", "[]", "{", R"({"replicas":"3"})", R"({"replicas":null})", R"({"replicas":1,"replicas":2})", R"({"replicas":1}x)", R"({"replicas":1.5})", R"({"replica":1})"}) {
+  for (const char* body : {"", "[]", "{", R"({"replicas":"3"})", R"({"replicas":null})", R"({"replicas":1,"replicas":2})",
+                           R"({"replicas":1}x)", R"({"replicas":1.5})", R"({"replica":1})"}) {
     EXPECT_EQ(centre.post("/api/v1/services/none/scale", body).status, 400) << body;
   }
   EXPECT_EQ(centre.post("/api/v1/services/none/scale", R"({"replicas":1})").status, 404);
@@ -133,9 +133,7 @@ TEST_F(ControlTest, ErrorsSayWhatWhereAndWhatToDo) {
 
 TEST_F(ControlTest, TooMuchIsRefused) {
   std::string specs;
-  for (int i = 0; i < 101; ++i) {
-    specs += "---\nkind: job\nname: a" + std::to_string(i) + "\ncommand: [a]\nworkdir: /tmp\n";
-  }
+  for (int i = 0; i < 101; ++i) { specs += "---\nkind: job\nname: a" + std::to_string(i) + "\ncommand: [a]\nworkdir: /tmp\n"; }
   EXPECT_EQ(centre.post("/api/v1/specs", specs).status, 400);
   EXPECT_EQ(count(centre.get("/api/v1/jobs"), "jobs"), 0U) << "all or nothing was read";
   EXPECT_EQ(centre.post("/api/v1/keys", R"({"label":")" + std::string(201, 'x') + R"("})").status, 400);
@@ -144,7 +142,9 @@ TEST_F(ControlTest, TooMuchIsRefused) {
 TEST_F(ControlTest, JobsStopByIdOneAndByNameTheArray) {
   centre.launcher.quick = false;
   ASSERT_EQ(centre.post("/api/v1/jobs", R"({"name":"many","command":["a"],"array":6})").status, 201);
-  const auto cancelled = [&] { return count(centre.get("/api/v1/jobs?state=cancelled"), "jobs") + count(centre.get("/api/v1/jobs?state=stopping"), "jobs"); };
+  const auto cancelled = [&] {
+    return count(centre.get("/api/v1/jobs?state=cancelled"), "jobs") + count(centre.get("/api/v1/jobs?state=stopping"), "jobs");
+  };
   EXPECT_EQ(text(centre.post("/api/v1/jobs/j2/stop", ""), "/id"), "j2");
   EXPECT_EQ(cancelled(), 1U);
   EXPECT_EQ(centre.post("/api/v1/jobs/many/stop", "").status, 200);
@@ -159,12 +159,11 @@ TEST_F(ControlTest, JobsStopByIdOneAndByNameTheArray) {
 TEST_F(ControlTest, SpecsAreResolvedAndRefusedWithTheLine) {
   const auto send = [&](const std::string& yaml, const char* base) {
     http::Headers headers{{"X-File-Name", "two.yaml"}};
-    if (base != nullptr) {
-      headers.emplace_back("X-Base-Dir", base);
-    }
+    if (base != nullptr) { headers.emplace_back("X-Base-Dir", base); }
     return centre.call("POST", "/api/v1/specs", yaml, {}, headers);
   };
-  Reply reply = send("kind: job\nname: a\ncommand: [a]\nworkdir: ../b\ncheckpoints: ck\n---\nkind: job\nname: c\ncommand: [a]\nafter: [a]\n", "/data/x");
+  Reply reply = send(
+      "kind: job\nname: a\ncommand: [a]\nworkdir: ../b\ncheckpoints: ck\n---\nkind: job\nname: c\ncommand: [a]\nafter: [a]\n", "/data/x");
   ASSERT_EQ(reply.status, 201) << reply.body;
   EXPECT_EQ(text(reply, "/jobs/0/workdir"), "/data/b");
   EXPECT_EQ(text(reply, "/jobs/0/checkpoints"), "/data/x/ck");
@@ -234,9 +233,7 @@ TEST_F(ControlTest, CentreCounts) {
 }
 
 TEST_F(ControlTest, ListsOfDenseIdsGoOn) {
-  for (int i = 0; i < 4; ++i) {
-    centre.make(TenantDefined{.name = "t" + std::to_string(i), .quota = {}});
-  }
+  for (int i = 0; i < 4; ++i) { centre.make(TenantDefined{.name = "t" + std::to_string(i), .quota = {}}); }
   Reply reply = centre.get("/api/v1/tenants?limit=2");
   EXPECT_EQ(count(reply, "tenants"), 2U);
   EXPECT_EQ(text(reply, "/next"), "u2");

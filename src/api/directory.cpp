@@ -30,23 +30,20 @@ struct KeyTable {
   };
   std::vector<Entry> live;  // by digest
   std::unordered_map<KeyId, Role> roles;
-  bool any = false;         // revoked ones too
+  bool any = false;  // revoked ones too
 };
 
 std::shared_ptr<const KeyTable> make_key_table(const Core& core) {
   auto table = std::make_shared<KeyTable>();
   for (std::uint64_t i = 1; i <= core.key_count(); ++i) {
     const Key* key = core.key(KeyId{i});
-    if (key == nullptr) {
-      continue;
-    }
+    if (key == nullptr) { continue; }
     table->any = true;
     const auto digest = parse_key_hash(key->hash);
     const Tenant* tenant = core.tenant(key->tenant);
-    if (key->revoked || !digest || tenant == nullptr) {
-      continue;
-    }
-    table->live.push_back({*digest, {.tenant = key->tenant, .tenant_name = tenant->name, .key = KeyId{i}, .role = key->role, .proven = true}});
+    if (key->revoked || !digest || tenant == nullptr) { continue; }
+    table->live.push_back(
+        {*digest, {.tenant = key->tenant, .tenant_name = tenant->name, .key = KeyId{i}, .role = key->role, .proven = true}});
     table->roles.emplace(KeyId{i}, key->role);
   }
   std::sort(table->live.begin(), table->live.end(), [](const auto& a, const auto& b) { return a.digest < b.digest; });
@@ -87,10 +84,8 @@ Route make_route(const Core& core, const Service& service) {
     const Task* task = core.task(slot.task);
     if (task != nullptr && task->ready && task->state == TaskState::running && !task->stop_wanted) {
       // Replicas listen on loopback (docs/task-contract.md).
-      route.ready.push_back({.replica = task->id,
-                             .host = "127.0.0.1",
-                             .port = static_cast<std::uint16_t>(task->port),
-                             .model = service.spec.name});
+      route.ready.push_back(
+          {.replica = task->id, .host = "127.0.0.1", .port = static_cast<std::uint16_t>(task->port), .model = service.spec.name});
     }
   }
   return route;
@@ -113,7 +108,7 @@ struct Directory::State {
   bool ready = false;
   std::shared_ptr<const KeyTable> keys = std::make_shared<KeyTable>();
   std::string default_name;
-  std::vector<Meter> meters;                   // by tenant id - 1
+  std::vector<Meter> meters;                         // by tenant id - 1
   std::map<std::string, Route, std::less<>> routes;  // by model name, so that lists are in order
   std::unordered_map<ServiceId, std::string> names;
   std::size_t retired = 0;
@@ -122,22 +117,14 @@ struct Directory::State {
 
   void learn_tenant(const Core& core, TenantId id) {
     const Tenant* tenant = core.tenant(id);
-    if (tenant == nullptr) {
-      return;
-    }
-    if (id == kDefaultTenant) {
-      default_name = tenant->name;
-    }
-    if (meters.size() < id.value) {
-      meters.resize(id.value);
-    }
+    if (tenant == nullptr) { return; }
+    if (id == kDefaultTenant) { default_name = tenant->name; }
+    if (meters.size() < id.value) { meters.resize(id.value); }
     Meter& meter = meters[id.value - 1];
     meter.max = tenant->quota.tokens_per_day_max;
     meter.turn_to(today());
     // The core lags behind what was settled here and is ahead only after a restart: the larger count is the true one.
-    if (tenant->day == meter.day) {
-      meter.used = std::max(meter.used, tenant->day_tokens);
-    }
+    if (tenant->day == meter.day) { meter.used = std::max(meter.used, tenant->day_tokens); }
   }
 
   void learn_service(const Core& core, ServiceId id) {
@@ -148,9 +135,7 @@ struct Directory::State {
       return;
     }
     const auto name = names.find(id);
-    if (name == names.end()) {
-      return;
-    }
+    if (name == names.end()) { return; }
     if (const auto route = routes.find(name->second); route != routes.end() && route->second.service == id) {
       route->second.removed = true;
       route->second.ready.clear();
@@ -170,17 +155,13 @@ struct Directory::State {
   [[nodiscard]] std::vector<std::string> names_for(const gateway::Principal& who) const {
     std::vector<std::string> visible;
     for (const auto& [name, route] : routes) {
-      if (!route.removed && may_call(who, route)) {
-        visible.push_back(name);
-      }
+      if (!route.removed && may_call(who, route)) { visible.push_back(name); }
     }
     return visible;
   }
 
   [[nodiscard]] Meter& meter_of(TenantId tenant) {
-    if (meters.size() < tenant.value) {
-      meters.resize(tenant.value);
-    }
+    if (meters.size() < tenant.value) { meters.resize(tenant.value); }
     Meter& meter = meters[tenant.value - 1];
     meter.turn_to(today());
     return meter;
@@ -190,9 +171,7 @@ struct Directory::State {
     auto table = make_key_table(core);
     const std::lock_guard lock(mutex);
     keys = std::move(table);
-    for (std::uint64_t i = 1; i <= core.tenant_count(); ++i) {
-      learn_tenant(core, TenantId{i});
-    }
+    for (std::uint64_t i = 1; i <= core.tenant_count(); ++i) { learn_tenant(core, TenantId{i}); }
     core.each_service([&](const Service& service) { learn_service(core, service.id); });
     ready = true;
   }
@@ -201,9 +180,7 @@ struct Directory::State {
     const bool keys_changed = std::any_of(changes.begin(), changes.end(), [](const Change& c) { return c.what == Change::What::key; });
     auto table = keys_changed ? make_key_table(core) : nullptr;
     const std::lock_guard lock(mutex);
-    if (table) {
-      keys = std::move(table);
-    }
+    if (table) { keys = std::move(table); }
     for (const Change& change : changes) {
       switch (change.what) {
         case Change::What::tenant:
@@ -221,14 +198,10 @@ Directory::Directory(Host& host, Clock& clock, std::string_view admin_hash)
     : state_(std::make_shared<State>(host, clock, parse_key_hash(admin_hash))) {
   ensure(admin_hash.empty() || state_->admin);
   host.read([weak = std::weak_ptr(state_)](const Core& core, Time) {
-    if (const auto state = weak.lock()) {
-      state->learn_all(core);
-    }
+    if (const auto state = weak.lock()) { state->learn_all(core); }
   });
   host.on_changes([weak = std::weak_ptr(state_)](const Core& core, Time, const std::vector<Change>& changes) {
-    if (const auto state = weak.lock()) {
-      state->learn(core, changes);
-    }
+    if (const auto state = weak.lock()) { state->learn(core, changes); }
   });
 }
 
@@ -244,9 +217,7 @@ Result<Caller> Directory::identify(std::string_view bearer, std::string_view rem
   Caller root{.tenant = kDefaultTenant, .tenant_name = {}, .key = {}, .role = Role::admin, .proven = false};
   {
     const std::lock_guard lock(state_->mutex);
-    if (!state_->ready) {
-      return fail(ErrorKind::unavailable, "the centre is starting", {}, "try again in a moment");
-    }
+    if (!state_->ready) { return fail(ErrorKind::unavailable, "the centre is starting", {}, "try again in a moment"); }
     keys = state_->keys;
     root.tenant_name = state_->default_name;
   }
@@ -259,16 +230,12 @@ Result<Caller> Directory::identify(std::string_view bearer, std::string_view rem
     // The search compares hashes of what was sent: nobody can steer a hash towards a stored one byte by byte.
     const auto found = std::lower_bound(keys->live.begin(), keys->live.end(), digest,
                                         [](const KeyTable::Entry& entry, const KeyDigest& wanted) { return entry.digest < wanted; });
-    if (found != keys->live.end() && same_digest(found->digest, digest)) {
-      return found->caller;
-    }
+    if (found != keys->live.end() && same_digest(found->digest, digest)) { return found->caller; }
   }
   if (!keys->any && is_loopback(remote)) {
     return root;  // whatever key is sent: OpenAI's clients cannot do without one
   }
-  if (bearer.empty()) {
-    return fail(ErrorKind::unauthorized, "this needs a key", {}, "send it as: Authorization: Bearer ck-…");
-  }
+  if (bearer.empty()) { return fail(ErrorKind::unauthorized, "this needs a key", {}, "send it as: Authorization: Bearer ck-…"); }
   return fail(ErrorKind::unauthorized, "the key is not known, or it was revoked", {},
               "an administrator makes a new one: centrale keys add");
 }
@@ -313,10 +280,11 @@ Result<void> Directory::reserve(const gateway::Principal& who, std::int64_t toke
   const std::lock_guard lock(state_->mutex);
   Meter& meter = state_->meter_of(who.tenant);
   if (meter.max > 0 && tokens > meter.max - meter.used - meter.reserved) {
-    return fail(ErrorKind::exhausted,
-                fmt::format("tenant '{}' may use {} tokens a day; {} are used, {} set aside for requests under way, and this one may take {}",
-                            who.tenant_name, meter.max, meter.used, meter.reserved, tokens),
-                {}, "ask for fewer (max_tokens), or wait until 00:00 UTC");
+    return fail(
+        ErrorKind::exhausted,
+        fmt::format("tenant '{}' may use {} tokens a day; {} are used, {} set aside for requests under way, and this one may take {}",
+                    who.tenant_name, meter.max, meter.used, meter.reserved, tokens),
+        {}, "ask for fewer (max_tokens), or wait until 00:00 UTC");
   }
   meter.reserved += tokens;
   return {};
@@ -331,9 +299,7 @@ void Directory::settle(const gateway::Usage& usage, std::int64_t reserved_tokens
     ensure(reserved_tokens >= 0 && reserved_tokens <= meter.reserved);
     meter.reserved -= reserved_tokens;
     meter.used += used;
-    if (const auto route = state_->routes.find(usage.model); route != state_->routes.end()) {
-      service = route->second.service;
-    }
+    if (const auto route = state_->routes.find(usage.model); route != state_->routes.end()) { service = route->second.service; }
   }
   state_->host.fact(TokensMetered{.tenant = usage.principal.tenant,
                                   .service = service,

@@ -104,9 +104,7 @@ TEST_F(DirectoryTest, ManyInParallelNeverOverrun) {
       }
     });
   }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
+  for (std::thread& thread : threads) { thread.join(); }
   EXPECT_EQ(granted, 9'996);  // as many sevens as there is room for
   centre.settle();
   EXPECT_EQ(day_tokens(lab), granted);
@@ -147,16 +145,12 @@ TEST(DirectoryAfterRestart, KnowsWhatTheDayHasUsed) {
     launcher.host = host.get();
     Directory directory(*host, clock, {});
     host->run(launcher);
-    if (first) {
-      EXPECT_TRUE(host->wish_and_wait(TenantDefined{.name = "default", .quota = {.chips_max = 0, .tokens_per_day_max = 100}}));
-    }
+    if (first) { EXPECT_TRUE(host->wish_and_wait(TenantDefined{.name = "default", .quota = {.chips_max = 0, .tokens_per_day_max = 100}})); }
     std::promise<void> known;
     host->read([&](const Core&, Time) { known.set_value(); });
     known.get_future().wait();
     std::int64_t left = 100;
-    while (!directory.reserve(who, left)) {
-      --left;
-    }
+    while (!directory.reserve(who, left)) { --left; }
     directory.settle({.principal = who, .model = "x", .replica = {}, .prompt_tokens = 40, .completion_tokens = 30}, left);
     return left;
   };

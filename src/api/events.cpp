@@ -32,9 +32,7 @@ std::string_view event_name(Change::What what) {
 
 bool anything_held(const Core& core) {
   for (std::uint64_t i = 1; i <= core.tenant_count(); ++i) {
-    if (core.tenant(TenantId{i})->chips_held > 0) {
-      return true;
-    }
+    if (core.tenant(TenantId{i})->chips_held > 0) { return true; }
   }
   return false;
 }
@@ -57,9 +55,7 @@ void EventStreams::set_views(CentreOf centre, UsageOf usage, RangeOf job_range) 
 // ---- the core thread ----
 
 void EventStreams::note(const std::vector<Change>& changes) {
-  if (!watched_) {
-    return;
-  }
+  if (!watched_) { return; }
   for (const Change& change : changes) {
     if (change.what == Change::What::node || change.what == Change::What::job || change.what == Change::What::service) {
       dirty_.emplace(change.what, change.id);
@@ -96,14 +92,10 @@ void EventStreams::render_one(const Core& core, Time now, What what, const Audie
       // Whose it was is not known any more; the id alone tells nobody anything.
       const std::string gone = sse("gone", core.sequence(), to_view_json(GoneView{.what = "service", .id = ServiceId{what.second}}));
       out.push_back({std::nullopt, true, gone});
-      for (const TenantId tenant : audience.tenants) {
-        out.push_back({tenant, false, gone});
-      }
+      for (const TenantId tenant : audience.tenants) { out.push_back({tenant, false, gone}); }
     }
   } else if (core.node(NodeId{what.second}) != nullptr) {
-    if (audience.all_seeing) {
-      out.push_back({std::nullopt, true, text(view(core, NodeId{what.second}, telemetry_, Scope{}))});
-    }
+    if (audience.all_seeing) { out.push_back({std::nullopt, true, text(view(core, NodeId{what.second}, telemetry_, Scope{}))}); }
     for (const TenantId tenant : audience.tenants) {
       out.push_back({tenant, false, text(view(core, NodeId{what.second}, telemetry_, Scope{tenant}))});
     }
@@ -111,15 +103,11 @@ void EventStreams::render_one(const Core& core, Time now, What what, const Audie
 }
 
 std::vector<Outgoing> EventStreams::render_changes(const Core& core, Time now, const Audience& audience, std::uint64_t ticks) {
-  if (ticks % kSamplesEvery == 0) {
-    note_samples(core);
-  }
+  if (ticks % kSamplesEvery == 0) { note_samples(core); }
   std::vector<Outgoing> out;
   for (std::size_t looked = 0; looked < limits_.event_objects_max && !dirty_.empty(); ++looked) {
     auto at = dirty_.lower_bound(next_);
-    if (at == dirty_.end()) {
-      at = dirty_.begin();
-    }
+    if (at == dirty_.end()) { at = dirty_.begin(); }
     next_ = {at->first, at->second + 1};
     const What what = *at;
     dirty_.erase(at);
@@ -146,9 +134,7 @@ std::string EventStreams::render_everything(const Core& core, Time now, Scope sc
   }
   std::size_t services = 0;
   core.each_service([&](const Service& service) {
-    if (scope.sees(service.tenant) && services++ < kResyncObjectsMax) {
-      out += sse("service", id, to_view_json(view(core, service, now)));
-    }
+    if (scope.sees(service.tenant) && services++ < kResyncObjectsMax) { out += sse("service", id, to_view_json(view(core, service, now))); }
   });
   const JobPage page = page_of_jobs(core, {.scope = scope, .limit = kResyncJobsMax, .range = job_range_(core)});
   for (auto job = page.jobs.rbegin(); job != page.jobs.rend(); ++job) {  // the oldest first, as they came
@@ -165,11 +151,10 @@ void EventStreams::open(Scope scope, std::shared_ptr<http::Reply> reply, std::fu
   watched_ = true;
   client->reply->on_close([weak = weak_from_this(), seen = std::weak_ptr(client)] {
     const auto self = weak.lock();
-    if (const auto leaver = seen.lock(); leaver && self) {
-      self->drop(leaver);
-    }
+    if (const auto leaver = seen.lock(); leaver && self) { self->drop(leaver); }
   });
-  client->reply->begin(200, "text/event-stream", {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}, {"X-Content-Type-Options", "nosniff"}});
+  client->reply->begin(200, "text/event-stream",
+                       {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}, {"X-Content-Type-Options", "nosniff"}});
   host_.read([self = shared_from_this(), client, scope](const Core& core, Time now) {
     self->rim_.post([self, client, text = self->render_everything(core, now, scope)] {
       client->synced = true;
@@ -180,9 +165,7 @@ void EventStreams::open(Scope scope, std::shared_ptr<http::Reply> reply, std::fu
   if (!ticking_) {
     ticking_ = true;
     rim_.after(limits_.events_every, [weak = weak_from_this()] {
-      if (const auto self = weak.lock()) {
-        self->tick();
-      }
+      if (const auto self = weak.lock()) { self->tick(); }
     });
   }
 }
@@ -209,33 +192,21 @@ void EventStreams::tick() {
 void EventStreams::deliver(const std::vector<Outgoing>& batch) {
   const auto heartbeat_ticks = static_cast<std::uint64_t>(std::max<std::int64_t>(1, limits_.heartbeat_every / limits_.events_every));
   for (const ClientPtr& client : std::vector<ClientPtr>(clients_)) {  // a copy: a client may go while it is served
-    if (!client->synced || client->gone) {
-      continue;
-    }
-    if (!client->allowed()) {
-      dismiss(client, "the key is not good any more");
-    }
+    if (!client->synced || client->gone) { continue; }
+    if (!client->allowed()) { dismiss(client, "the key is not good any more"); }
     for (const Outgoing& outgoing : batch) {
-      if (outgoing.is_for(client->scope)) {
-        owe(client, outgoing.text);
-      }
+      if (outgoing.is_for(client->scope)) { owe(client, outgoing.text); }
     }
-    if (++client->silent_ticks >= heartbeat_ticks) {
-      owe(client, ": heartbeat\n\n");
-    }
+    if (++client->silent_ticks >= heartbeat_ticks) { owe(client, ": heartbeat\n\n"); }
     flush(client);
   }
   rim_.after(limits_.events_every, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) {
-      self->tick();
-    }
+    if (const auto self = weak.lock()) { self->tick(); }
   });
 }
 
 void EventStreams::owe(const ClientPtr& client, std::string_view text) {
-  if (client->ending) {
-    return;
-  }
+  if (client->ending) { return; }
   client->silent_ticks = 0;
   if (client->writing && client->owed.size() + text.size() > limits_.event_buffer_max) {
     // Whole views are all there is to miss: the client is told to come back for them.
@@ -252,16 +223,12 @@ void EventStreams::dismiss(const ClientPtr& client, std::string_view reason) {
 }
 
 void EventStreams::flush(const ClientPtr& client) {
-  if (client->writing || client->gone || client->owed.empty()) {
-    return;
-  }
+  if (client->writing || client->gone || client->owed.empty()) { return; }
   client->writing = true;
   client->reply->write(std::exchange(client->owed, {}), [weak = weak_from_this(), client](bool left) {
     client->writing = false;
     const auto self = weak.lock();
-    if (!self || client->gone) {
-      return;
-    }
+    if (!self || client->gone) { return; }
     if (!left) {
       self->drop(client);
     } else if (client->ending && client->owed.empty()) {

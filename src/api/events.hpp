@@ -70,9 +70,9 @@ class EventStreams : public std::enable_shared_from_this<EventStreams> {
     std::shared_ptr<http::Reply> reply;
     std::function<bool()> allowed;
     std::string owed;
-    bool synced = false;   // it has been given everything; changes follow
+    bool synced = false;  // it has been given everything; changes follow
     bool writing = false;
-    bool ending = false;   // what is owed is the last
+    bool ending = false;  // what is owed is the last
     bool gone = false;
     std::uint64_t silent_ticks = 0;
   };
@@ -102,9 +102,9 @@ class EventStreams : public std::enable_shared_from_this<EventStreams> {
   std::atomic<bool> watched_ = false;  // is there a client at all?
   std::set<What> dirty_;               // on the core thread, as the next two
   bool usage_dirty_ = false;
-  What next_{};                        // where the next look begins, so that nothing starves
+  What next_{};  // where the next look begins, so that nothing starves
 
-  std::vector<ClientPtr> clients_;     // on the rim thread, as all below
+  std::vector<ClientPtr> clients_;  // on the rim thread, as all below
   bool ticking_ = false;
   std::uint64_t ticks_ = 0;
 };

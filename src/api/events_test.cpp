@@ -19,9 +19,7 @@ std::vector<Event> parse(Stream& stream) {
   std::size_t at = 0;
   while (true) {
     const std::size_t end = stream.text.find("\n\n", at);
-    if (end == std::string::npos) {
-      return events;
-    }
+    if (end == std::string::npos) { return events; }
     Event event;
     for (std::size_t line = at; line < end;) {
       const std::size_t stop = std::min(stream.text.find('\n', line), end);
@@ -33,16 +31,15 @@ std::vector<Event> parse(Stream& stream) {
       }
       line = stop + 1;
     }
-    if (!event.name.empty()) {
-      events.push_back(event);
-    }
+    if (!event.name.empty()) { events.push_back(event); }
     at = end + 2;
   }
 }
 
 std::size_t count(Stream& stream, std::string_view name, std::string_view part = {}) {
   const auto events = parse(stream);
-  return static_cast<std::size_t>(std::count_if(events.begin(), events.end(), [&](const Event& e) { return e.name == name && e.data.find(part) != std::string::npos; }));
+  return static_cast<std::size_t>(std::count_if(events.begin(), events.end(),
+                                                [&](const Event& e) { return e.name == name && e.data.find(part) != std::string::npos; }));
 }
 
 constexpr ControlLimits kQuick{.events_every = 10ms, .heartbeat_every = 100ms};
@@ -72,10 +69,12 @@ TEST(Events, HelloThenEverythingThenWhatChanges) {
   simdjson::dom::parser documents, values;
   const std::string text = centre.get("/api/v1/openapi.json").body;
   const simdjson::dom::element document = documents.parse(text);
-  const std::map<std::string, std::string> schemas{{"hello", "Hello"}, {"node", "Node"}, {"job", "Job"}, {"service", "Service"}, {"usage", "Usage"}, {"gone", "Gone"}};
+  const std::map<std::string, std::string> schemas{{"hello", "Hello"},     {"node", "Node"},   {"job", "Job"},
+                                                   {"service", "Service"}, {"usage", "Usage"}, {"gone", "Gone"}};
   for (const Event& event : parse(*stream)) {
     ASSERT_TRUE(schemas.contains(event.name)) << event.name;
-    EXPECT_EQ(SchemaChecker(document).check(document["components"]["schemas"][schemas.at(event.name)], values.parse(event.data)), "") << event.name;
+    EXPECT_EQ(SchemaChecker(document).check(document["components"]["schemas"][schemas.at(event.name)], values.parse(event.data)), "")
+        << event.name;
   }
 }
 
@@ -88,7 +87,14 @@ TEST(Events, ManyChangesOfOneThingAreSentAsOne) {
   const std::size_t before = count(*stream, "job");
   const auto begin = std::chrono::steady_clock::now();
   for (std::int64_t step = 1; step <= 500; ++step) {
-    centre.host->fact(TaskProgressed{.task = TaskId{1}, .step = step, .steps = 500, .loss_micro = 1, .tokens = step, .tokens_per_s_milli = 1, .eta = {}, .checkpoint = {}});
+    centre.host->fact(TaskProgressed{.task = TaskId{1},
+                                     .step = step,
+                                     .steps = 500,
+                                     .loss_micro = 1,
+                                     .tokens = step,
+                                     .tokens_per_s_milli = 1,
+                                     .eta = {},
+                                     .checkpoint = {}});
     centre.settle();
   }
   ASSERT_TRUE(centre.wait_for(*stream, R"("step":500)"));
@@ -103,9 +109,7 @@ TEST(Events, TenantsHearOfTheirOwn) {
   centre.settle();
   const std::string lab = centre.add_key("lab", "user"), shop = centre.add_key("shop", "viewer");
   const auto of_lab = centre.events(lab), of_shop = centre.events(shop), of_all = centre.events(centre.admin_key);
-  for (const auto& stream : {of_lab, of_shop, of_all}) {
-    ASSERT_TRUE(centre.wait_for(*stream, "event: usage"));
-  }
+  for (const auto& stream : {of_lab, of_shop, of_all}) { ASSERT_TRUE(centre.wait_for(*stream, "event: usage")); }
   ASSERT_EQ(centre.post("/api/v1/jobs", R"({"name":"secret","command":["a"]})", lab).status, 201);
   EXPECT_TRUE(centre.wait_for(*of_lab, R"("name":"secret")"));
   EXPECT_TRUE(centre.wait_for(*of_all, R"("name":"secret")"));
@@ -160,9 +164,7 @@ class SlowReply final : public http::Reply {
   void on_close(std::function<void()>) override {}
   bool take() {
     const auto written = std::exchange(written_, nullptr);
-    if (written) {
-      written(true);
-    }
+    if (written) { written(true); }
     return written != nullptr;
   }
   std::string text;
@@ -194,7 +196,14 @@ TEST(Events, SlowClientIsDroppedAndOwesLittle) {
   ASSERT_TRUE(on_rim([&] { return reply->text.find("event: usage") != std::string::npos; }));
   reply->largest = 0;
   for (std::int64_t step = 1; step <= 200; ++step) {
-    centre.host->fact(TaskProgressed{.task = TaskId{1}, .step = step, .steps = 500, .loss_micro = 1, .tokens = step, .tokens_per_s_milli = 1, .eta = {}, .checkpoint = {}});
+    centre.host->fact(TaskProgressed{.task = TaskId{1},
+                                     .step = step,
+                                     .steps = 500,
+                                     .loss_micro = 1,
+                                     .tokens = step,
+                                     .tokens_per_s_milli = 1,
+                                     .eta = {},
+                                     .checkpoint = {}});
     std::this_thread::sleep_for(3ms);
   }
   EXPECT_TRUE(on_rim([&] {

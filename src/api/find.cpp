@@ -31,36 +31,28 @@ Result<const Job*> find_job(const Core& core, std::string_view name_or_id, Scope
     job = own.jobs.empty() ? nullptr : own.jobs.front();
   }
   if (job == nullptr) {
-    return fail(ErrorKind::not_found, fmt::format("no job '{}'", shown(name_or_id)), {}, nearest_remedy(name_or_id.substr(0, 100), job_names(core, scope, range)));
+    return fail(ErrorKind::not_found, fmt::format("no job '{}'", shown(name_or_id)), {},
+                nearest_remedy(name_or_id.substr(0, 100), job_names(core, scope, range)));
   }
   return job;
 }
 
 Result<const Service*> find_service(const Core& core, std::string_view name_or_id, Scope scope) {
   const Service* service = core.service(name_or_id);
-  if (service != nullptr && scope.sees(service->tenant)) {
-    return service;
-  }
+  if (service != nullptr && scope.sees(service->tenant)) { return service; }
   std::vector<std::string> names;
   core.each_service([&](const Service& each) {
-    if (scope.sees(each.tenant) && names.size() < kNamesCompared) {
-      names.push_back(each.spec.name);
-    }
+    if (scope.sees(each.tenant) && names.size() < kNamesCompared) { names.push_back(each.spec.name); }
   });
-  return fail(ErrorKind::not_found, fmt::format("no service '{}'", shown(name_or_id)), {}, nearest_remedy(name_or_id.substr(0, 100), names));
+  return fail(ErrorKind::not_found, fmt::format("no service '{}'", shown(name_or_id)), {},
+              nearest_remedy(name_or_id.substr(0, 100), names));
 }
 
 Result<NodeId> find_node(const Core& core, std::string_view name_or_id) {
-  if (const auto id = parse_id<NodeTag>(name_or_id); id && core.node(*id) != nullptr) {
-    return *id;
-  }
-  if (const NodeId id = core.node_of(name_or_id)) {
-    return id;
-  }
+  if (const auto id = parse_id<NodeTag>(name_or_id); id && core.node(*id) != nullptr) { return *id; }
+  if (const NodeId id = core.node_of(name_or_id)) { return id; }
   std::vector<std::string> names;
-  for (std::uint64_t i = 1; i <= std::min(core.node_count(), kNamesCompared); ++i) {
-    names.push_back(core.node(NodeId{i})->name);
-  }
+  for (std::uint64_t i = 1; i <= std::min(core.node_count(), kNamesCompared); ++i) { names.push_back(core.node(NodeId{i})->name); }
   return fail(ErrorKind::not_found, fmt::format("no node '{}'", shown(name_or_id)), {}, nearest_remedy(name_or_id.substr(0, 100), names));
 }
 

@@ -30,25 +30,30 @@ void get_centre(const CallPtr& call) {
   look(call, [call](const Core& core, Time now) -> Result<Answer> { return json_answer(centre_view(*call->state, core, now)); });
 }
 
-void get_openapi(const CallPtr& call) { send(call, {.status = 200, .body = call->state->openapi, .content_type = "application/json", .headers = {}}); }
+void get_openapi(const CallPtr& call) {
+  send(call, {.status = 200, .body = call->state->openapi, .content_type = "application/json", .headers = {}});
+}
 
 void get_metrics(const CallPtr& call) {
   // Counters of the rim are taken here, on its thread.
   RimNumbers rim;
   const ControlWiring& wiring = call->wiring();
-  if (wiring.gateway_counters) {
-    rim.gateway = wiring.gateway_counters();
-  }
-  if (wiring.connections) {
-    rim.connections = wiring.connections();
-  }
+  if (wiring.gateway_counters) { rim.gateway = wiring.gateway_counters(); }
+  if (wiring.connections) { rim.connections = wiring.connections(); }
   for (const auto& [key, count] : call->state->answered) {
     rim.answers.push_back({.operation = std::string(key.first), .status = key.second, .count = count});
   }
   look(call, [call, rim = std::move(rim)](const Core& core, Time now) -> Result<Answer> {
     const ControlWiring& w = call->wiring();
-    const MetricsInput input{.core = core, .now = now, .scope = call->scope(), .census = call->state->count(core, now), .health = w.host.health(),
-                             .telemetry = w.telemetry, .identity = w.identity, .rim = rim, .process = read_process_numbers()};
+    const MetricsInput input{.core = core,
+                             .now = now,
+                             .scope = call->scope(),
+                             .census = call->state->count(core, now),
+                             .health = w.host.health(),
+                             .telemetry = w.telemetry,
+                             .identity = w.identity,
+                             .rim = rim,
+                             .process = read_process_numbers()};
     return Answer{.status = 200, .body = metrics_text(input), .content_type = "text/plain; version=0.0.4; charset=utf-8", .headers = {}};
   });
 }
@@ -61,15 +66,17 @@ void get_events(const CallPtr& call) {
   }
   ++call->state->answered[{call->operation->id, 200}];
   // The stream outlives the call, and keeps only what it needs of it.
-  streams.open(call->scope(), std::move(call->reply), [state = std::weak_ptr(call->state), token = call->token(), remote = call->request.remote] {
-    const auto alive = state.lock();
-    return alive && alive->wiring.check(token, remote).has_value();
-  });
+  streams.open(call->scope(), std::move(call->reply),
+               [state = std::weak_ptr(call->state), token = call->token(), remote = call->request.remote] {
+                 const auto alive = state.lock();
+                 return alive && alive->wiring.check(token, remote).has_value();
+               });
 }
 
 void get_usage(const CallPtr& call) {
   look(call, [call](const Core& core, Time now) -> Result<Answer> {
-    const UsageQuery query{.scope = call->scope(), .jobs_max = call->number("limit").value_or(kUsageJobsShown), .range = call->state->job_range(core)};
+    const UsageQuery query{
+        .scope = call->scope(), .jobs_max = call->number("limit").value_or(kUsageJobsShown), .range = call->state->job_range(core)};
     return json_answer(usage_view(core, now, query, call->wiring().identity.currency));
   });
 }
@@ -82,9 +89,7 @@ void list_nodes(const CallPtr& call) {
     for (std::uint64_t id = page.first; id <= page.last; ++id) {
       list.nodes.push_back(view(core, NodeId{id}, call->wiring().telemetry, call->scope()));
     }
-    if (page.more) {
-      list.next = NodeId{page.last};
-    }
+    if (page.more) { list.next = NodeId{page.last}; }
     return json_answer(list);
   });
 }

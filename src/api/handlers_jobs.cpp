@@ -14,24 +14,18 @@ namespace {
 constexpr std::int64_t kLogBytesUsual = 64 * 1024;
 
 std::optional<JobState> state_named(std::optional<std::string_view> name) {
-  if (!name) {
-    return std::nullopt;
-  }
+  if (!name) { return std::nullopt; }
   const auto& names = kEnumNames<JobState>;
   return static_cast<JobState>(std::find(names.begin(), names.end(), *name) - names.begin());
 }
 
 /// The jobs that are meant: the name of an array means all of it, an id means one.
 std::vector<JobId> jobs_to_stop(const Core& core, const Job& job, std::string_view name_or_id) {
-  if (job.array_index < 0 || name_or_id == to_string(job.id)) {
-    return {job.id};
-  }
+  if (job.array_index < 0 || name_or_id == to_string(job.id)) { return {job.id}; }
   std::vector<JobId> ids;
   const std::uint64_t first = job.id.value - static_cast<std::uint64_t>(job.array_index);
   for (std::uint64_t id = first; id < first + static_cast<std::uint64_t>(job.spec.array); ++id) {
-    if (const Job* each = core.job(JobId{id}); each != nullptr && !is_final(each->state)) {
-      ids.push_back(each->id);
-    }
+    if (const Job* each = core.job(JobId{id}); each != nullptr && !is_final(each->state)) { ids.push_back(each->id); }
   }
   return ids.empty() ? std::vector<JobId>{job.id} : ids;
 }
@@ -53,16 +47,15 @@ void stop_all(const CallPtr& call, const std::vector<JobId>& ids) {
       } else {
         stopping->refusal = done.error();
       }
-      if (--stopping->open > 0) {
-        return;
-      }
+      if (--stopping->open > 0) { return; }
       if (stopping->stopped == 0) {
         answer(call, error_answer(*stopping->refusal));
         return;
       }
       look(call, [first](const Core& core, Time now) -> Result<Answer> {
         const Job* job = core.job(first);
-        return job != nullptr ? Result<Answer>(json_answer(view(core, *job, now))) : fail(ErrorKind::not_found, "the job is forgotten already");
+        return job != nullptr ? Result<Answer>(json_answer(view(core, *job, now)))
+                              : fail(ErrorKind::not_found, "the job is forgotten already");
       });
     });
   }
@@ -71,9 +64,9 @@ void stop_all(const CallPtr& call, const std::vector<JobId>& ids) {
 /// What the core knows of the log; the log's keeper is asked on the rim thread.
 struct JobLog {
   JobId job;
-  std::int64_t attempt = 0;        // the one that is meant
-  std::optional<TaskId> alive;     // its task, if that still runs
-  std::optional<TaskId> last;      // its task, if it was the job's last
+  std::int64_t attempt = 0;     // the one that is meant
+  std::optional<TaskId> alive;  // its task, if that still runs
+  std::optional<TaskId> last;   // its task, if it was the job's last
   bool job_ended = false;
 };
 
@@ -92,19 +85,11 @@ Result<JobLog> log_of_job(const Core& core, const Job& job, std::optional<std::i
 }
 
 Result<LogWanted> find_log(const JobLog& log, LogSource& logs) {
-  if (log.attempt == 0) {
-    return LogWanted{.task = {}, .ended = log.job_ended};
-  }
-  if (log.alive) {
-    return LogWanted{.task = log.alive, .ended = false, .attempt = log.attempt};
-  }
+  if (log.attempt == 0) { return LogWanted{.task = {}, .ended = log.job_ended}; }
+  if (log.alive) { return LogWanted{.task = log.alive, .ended = false, .attempt = log.attempt}; }
   auto known = logs.attempt(log.job, log.attempt);
-  if (!known) {
-    known = log.last;
-  }
-  if (!known) {
-    return fail(ErrorKind::not_found, fmt::format("the output of attempt {} is not kept", log.attempt), "attempt");
-  }
+  if (!known) { known = log.last; }
+  if (!known) { return fail(ErrorKind::not_found, fmt::format("the output of attempt {} is not kept", log.attempt), "attempt"); }
   return LogWanted{.task = known, .ended = true, .attempt = log.attempt};
 }
 
@@ -112,13 +97,15 @@ Result<LogWanted> find_log(const JobLog& log, LogSource& logs) {
 
 void list_jobs(const CallPtr& call) {
   look(call, [call](const Core& core, Time now) -> Result<Answer> {
-    JobQuery query{.scope = call->scope(), .state = state_named(call->text("state")), .name = call->text("name").value_or(""),
-                   .limit = call->number("limit").value_or(100), .range = call->state->job_range(core), .before = {}};
+    JobQuery query{.scope = call->scope(),
+                   .state = state_named(call->text("state")),
+                   .name = call->text("name").value_or(""),
+                   .limit = call->number("limit").value_or(100),
+                   .range = call->state->job_range(core),
+                   .before = {}};
     if (const auto before = call->text("before")) {
       query.before = parse_id<JobTag>(*before);
-      if (!query.before) {
-        return Call::bad_id("before", *before, JobTag::kPrefix);
-      }
+      if (!query.before) { return Call::bad_id("before", *before, JobTag::kPrefix); }
     }
     if (const auto tenant = call->text("tenant")) {
       const TenantId id = core.tenant_of(*tenant);
@@ -129,9 +116,7 @@ void list_jobs(const CallPtr& call) {
     }
     const JobPage page = page_of_jobs(core, query);
     JobList list;
-    for (const Job* job : page.jobs) {
-      list.jobs.push_back(view(core, *job, now));
-    }
+    for (const Job* job : page.jobs) { list.jobs.push_back(view(core, *job, now)); }
     list.next = page.next;
     return json_answer(list);
   });
@@ -145,10 +130,14 @@ void submit_job(const CallPtr& call) {
     return;
   }
   ask(
-      call, [call, spec = std::move(*spec)](const Core&, Time) -> Result<Event> { return JobSubmitted{.tenant = call->caller.tenant, .spec = spec}; },
+      call,
+      [call, spec = std::move(*spec)](const Core&, Time) -> Result<Event> {
+        return JobSubmitted{.tenant = call->caller.tenant, .spec = spec};
+      },
       [](const Core& core, Time now, std::uint64_t created) -> Result<Answer> {
         const Job* job = core.job(JobId{created});
-        return job != nullptr ? Result<Answer>(json_answer(view(core, *job, now), 201)) : fail(ErrorKind::not_found, "the job has ended and is forgotten already");
+        return job != nullptr ? Result<Answer>(json_answer(view(core, *job, now), 201))
+                              : fail(ErrorKind::not_found, "the job has ended and is forgotten already");
       });
 }
 

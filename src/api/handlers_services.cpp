@@ -30,9 +30,7 @@ void list_services(const CallPtr& call) {
     const auto limit = static_cast<std::size_t>(call->number("limit").value_or(kListUsual));
     ServiceList list;
     core.each_service([&](const Service& service) {
-      if (service.id.value < first || !call->scope().sees(service.tenant)) {
-        return;
-      }
+      if (service.id.value < first || !call->scope().sees(service.tenant)) { return; }
       if (list.services.size() < limit) {
         list.services.push_back(view(core, service, now));
       } else {
@@ -83,7 +81,9 @@ void scale_service(const CallPtr& call) {
         *before = {.existed = true, .id = service->id, .last = view(core, *service, now)};
         return ServiceScaled{.service = service->id, .replicas = replicas};
       },
-      [before](const Core& core, Time now, std::uint64_t) -> Result<Answer> { return answer_service(core, now, before->id, before->last, 200); });
+      [before](const Core& core, Time now, std::uint64_t) -> Result<Answer> {
+        return answer_service(core, now, before->id, before->last, 200);
+      });
 }
 
 void remove_service(const CallPtr& call) {
@@ -99,7 +99,9 @@ void remove_service(const CallPtr& call) {
         before->last.replicas.clear();
         return ServiceRemoved{.service = service->id};
       },
-      [before](const Core& core, Time now, std::uint64_t) -> Result<Answer> { return answer_service(core, now, before->id, before->last, 200); });
+      [before](const Core& core, Time now, std::uint64_t) -> Result<Answer> {
+        return answer_service(core, now, before->id, before->last, 200);
+      });
 }
 
 void get_service_log(const CallPtr& call) {
@@ -112,7 +114,10 @@ void get_service_log(const CallPtr& call) {
     }
     const Service& service = **found;
     if (static_cast<std::size_t>(ordinal) >= service.replicas.size()) {
-      answer(call, error_answer({ErrorKind::not_found, fmt::format("service '{}' has {} replicas", service.spec.name, service.replicas.size()), "replica", {}}));
+      answer(call, error_answer({ErrorKind::not_found,
+                                 fmt::format("service '{}' has {} replicas", service.spec.name, service.replicas.size()),
+                                 "replica",
+                                 {}}));
       return;
     }
     const Task* task = core.task(service.replicas[static_cast<std::size_t>(ordinal)].task);

@@ -26,14 +26,10 @@ void answer_accepted(const std::shared_ptr<Submission>& submission) {
   look(submission->call, [submission](const Core& core, Time now) -> Result<Answer> {
     AcceptedView accepted;
     for (const JobId id : submission->jobs) {
-      if (const Job* job = core.job(id)) {
-        accepted.jobs.push_back(view(core, *job, now));
-      }
+      if (const Job* job = core.job(id)) { accepted.jobs.push_back(view(core, *job, now)); }
     }
     for (const ServiceId id : submission->services) {
-      if (const Service* service = core.service(id)) {
-        accepted.services.push_back(view(core, *service, now));
-      }
+      if (const Service* service = core.service(id)) { accepted.services.push_back(view(core, *service, now)); }
     }
     return json_answer(accepted, 201);
   });
@@ -43,12 +39,8 @@ void answer_accepted(const std::shared_ptr<Submission>& submission) {
 Error refusal_of(const Submission& submission, Error error) {
   if (submission.at > 0) {
     std::string accepted;
-    for (const JobId id : submission.jobs) {
-      accepted += (accepted.empty() ? "" : ", ") + to_string(id);
-    }
-    for (const ServiceId id : submission.services) {
-      accepted += (accepted.empty() ? "" : ", ") + to_string(id);
-    }
+    for (const JobId id : submission.jobs) { accepted += (accepted.empty() ? "" : ", ") + to_string(id); }
+    for (const ServiceId id : submission.services) { accepted += (accepted.empty() ? "" : ", ") + to_string(id); }
     error.remedy += fmt::format("{}accepted before it: {}", error.remedy.empty() ? "" : "; ", accepted);
   }
   return error;

@@ -21,17 +21,14 @@ Result<void> check_quota(std::string_view name, const std::optional<std::int64_t
 }
 
 Result<TenantId> find_tenant(const Core& core, std::string_view name) {
-  if (const TenantId id = core.tenant_of(name)) {
-    return id;
-  }
-  if (const auto id = parse_id<TenantTag>(name); id && core.tenant(*id) != nullptr) {
-    return *id;
-  }
+  if (const TenantId id = core.tenant_of(name)) { return id; }
+  if (const auto id = parse_id<TenantTag>(name); id && core.tenant(*id) != nullptr) { return *id; }
   std::vector<std::string> names;
   for (std::uint64_t i = 1; i <= std::min<std::uint64_t>(core.tenant_count(), 500); ++i) {
     names.push_back(core.tenant(TenantId{i})->name);
   }
-  return fail(ErrorKind::not_found, fmt::format("no tenant '{}'", to_utf8(name.substr(0, 100))), "tenant", nearest_remedy(name.substr(0, 100), names));
+  return fail(ErrorKind::not_found, fmt::format("no tenant '{}'", to_utf8(name.substr(0, 100))), "tenant",
+              nearest_remedy(name.substr(0, 100), names));
 }
 
 }  // namespace
@@ -45,9 +42,7 @@ void list_tenants(const CallPtr& call) {
     for (std::uint64_t id = page.first; id <= page.last; ++id) {
       list.tenants.push_back(view_tenant(core, TenantId{id}, now, usage[id - 1]));
     }
-    if (page.more) {
-      list.next = TenantId{page.last};
-    }
+    if (page.more) { list.next = TenantId{page.last}; }
     return json_answer(list);
   });
 }
@@ -83,12 +78,8 @@ void list_keys(const CallPtr& call) {
     TRY_ASSIGN(const std::uint64_t first, call->after<KeyTag>());
     const Page page = dense_page(first, core.key_count(), call->number("limit").value_or(kListUsual));
     KeyList list;
-    for (std::uint64_t id = page.first; id <= page.last; ++id) {
-      list.keys.push_back(view_key(core, KeyId{id}));
-    }
-    if (page.more) {
-      list.next = KeyId{page.last};
-    }
+    for (std::uint64_t id = page.first; id <= page.last; ++id) { list.keys.push_back(view_key(core, KeyId{id})); }
+    if (page.more) { list.next = KeyId{page.last}; }
     return json_answer(list);
   });
 }
@@ -108,9 +99,7 @@ void add_key(const CallPtr& call) {
       call,
       [call, wanted = *request, hash = key_hash(*key)](const Core& core, Time) -> Result<Event> {
         TenantId tenant = call->caller.tenant;
-        if (wanted.tenant) {
-          TRY_ASSIGN(tenant, find_tenant(core, *wanted.tenant));
-        }
+        if (wanted.tenant) { TRY_ASSIGN(tenant, find_tenant(core, *wanted.tenant)); }
         if (wanted.label && wanted.label->size() > kLabelMax) {
           return fail(ErrorKind::invalid, fmt::format("longer than {} bytes", kLabelMax), "label");
         }
@@ -118,8 +107,13 @@ void add_key(const CallPtr& call) {
       },
       [key = *key](const Core& core, Time, std::uint64_t created) -> Result<Answer> {
         const KeyView shown = view_key(core, KeyId{created});
-        return json_answer(NewKeyView{.id = shown.id, .tenant = shown.tenant, .label = shown.label, .role = shown.role, .added = shown.added,
-                                      .revoked = shown.revoked, .key = key},
+        return json_answer(NewKeyView{.id = shown.id,
+                                      .tenant = shown.tenant,
+                                      .label = shown.label,
+                                      .role = shown.role,
+                                      .added = shown.added,
+                                      .revoked = shown.revoked,
+                                      .key = key},
                            201);
       });
 }
@@ -130,7 +124,8 @@ void revoke_key(const CallPtr& call) {
       [call](const Core& core, Time) -> Result<Event> {
         const auto id = parse_id<KeyTag>(call->arguments[0]);
         if (!id || core.key(*id) == nullptr) {
-          return fail(ErrorKind::not_found, fmt::format("no key '{}'", to_utf8(call->arguments[0].substr(0, 100))), {}, "centrale keys lists them");
+          return fail(ErrorKind::not_found, fmt::format("no key '{}'", to_utf8(call->arguments[0].substr(0, 100))), {},
+                      "centrale keys lists them");
         }
         return KeyRevoked{.key = *id};
       },

@@ -32,9 +32,7 @@ Result<void> write_private(const std::filesystem::path& path, std::string_view t
   const std::string beside = path.string() + ".new";
   ::unlink(beside.c_str());
   const int file = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (file < 0) {
-    return refused("cannot write the admin key", beside);
-  }
+  if (file < 0) { return refused("cannot write the admin key", beside); }
   const bool written = ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(file) == 0;
   const int why = errno;
   ::close(file);
@@ -58,9 +56,7 @@ Result<std::string> make_key() {
     }
     for (const unsigned char byte : random) {
       // 248 = 4 x 62: larger bytes are passed over, so that every character is equally likely.
-      if (byte < 248 && key.size() < kKeyPrefix.size() + kKeyRandomChars) {
-        key += kAlphabet[byte % 62];
-      }
+      if (byte < 248 && key.size() < kKeyPrefix.size() + kKeyRandomChars) { key += kAlphabet[byte % 62]; }
     }
     OPENSSL_cleanse(random.data(), random.size());
   }
@@ -95,9 +91,7 @@ std::optional<KeyDigest> parse_key_hash(std::string_view stored) {
   stored.remove_prefix(kHashPrefix.size());
   for (std::size_t i = 0; i < digest.size(); ++i) {
     const std::size_t high = kHex.find(stored[2 * i]), low = kHex.find(stored[2 * i + 1]);
-    if (high == std::string_view::npos || low == std::string_view::npos) {
-      return std::nullopt;
-    }
+    if (high == std::string_view::npos || low == std::string_view::npos) { return std::nullopt; }
     digest[i] = static_cast<std::uint8_t>(high * 16 + low);
   }
   return digest;
@@ -109,32 +103,24 @@ Result<std::string> ensure_admin_key(const std::filesystem::path& path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0 && errno == ENOENT) {
     std::error_code code;
-    if (path.has_parent_path()) {
-      std::filesystem::create_directories(path.parent_path(), code);
-    }
+    if (path.has_parent_path()) { std::filesystem::create_directories(path.parent_path(), code); }
     auto key = make_key();
     TRY(key);
     TRY(write_private(path, *key + "\n"));
     return key;
   }
-  if (file < 0) {
-    return refused("cannot read the admin key", path);
-  }
+  if (file < 0) { return refused("cannot read the admin key", path); }
   struct stat about {};
   std::array<char, 128> buffer{};
   const bool known = ::fstat(file, &about) == 0;
   const ssize_t size = ::read(file, buffer.data(), buffer.size());
   ::close(file);
-  if (!known || size < 0) {
-    return refused("cannot read the admin key", path);
-  }
+  if (!known || size < 0) { return refused("cannot read the admin key", path); }
   if ((about.st_mode & 077) != 0) {
     return fail(ErrorKind::io, "others can read the admin key", path.string(), "chmod 600 " + path.string());
   }
   std::string_view text(buffer.data(), static_cast<std::size_t>(size));
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) {
-    text.remove_suffix(1);
-  }
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) { text.remove_suffix(1); }
   if (!is_key(text)) {
     return fail(ErrorKind::io, "this is not an admin key", path.string(), "remove the file; a new one is made at the next start");
   }

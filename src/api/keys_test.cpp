@@ -25,19 +25,16 @@ TEST(Keys, LookAsPromisedAndDiffer) {
     const std::string key = make_key().value();
     EXPECT_TRUE(is_key(key)) << key;
     EXPECT_TRUE(seen.insert(key).second);
-    for (const char c : key.substr(3)) {
-      ++counts.at(static_cast<std::size_t>(c));
-    }
+    for (const char c : key.substr(3)) { ++counts.at(static_cast<std::size_t>(c)); }
   }
   // 80,000 characters over 62: 1,290 each; six standard deviations are 215.
-  for (const char c : std::string("09AZazmK")) {
-    EXPECT_NEAR(counts.at(static_cast<std::size_t>(c)), 1290, 215) << c;
-  }
+  for (const char c : std::string("09AZazmK")) { EXPECT_NEAR(counts.at(static_cast<std::size_t>(c)), 1290, 215) << c; }
 }
 
 TEST(Keys, OtherTextIsNone) {
   const std::string key = make_key().value();
-  for (const std::string& text : {std::string(), std::string("ck-"), key.substr(0, 42), key + "a", "dk-" + key.substr(3), key.substr(0, 42) + "_", key.substr(0, 42) + "\n"}) {
+  for (const std::string& text : {std::string(), std::string("ck-"), key.substr(0, 42), key + "a", "dk-" + key.substr(3),
+                                  key.substr(0, 42) + "_", key.substr(0, 42) + "\n"}) {
     EXPECT_FALSE(is_key(text)) << text;
   }
 }
@@ -48,8 +45,8 @@ TEST(Keys, HashIsSha256WithItsVersion) {
   EXPECT_EQ(parse_key_hash(key_hash("abc")), key_digest("abc"));
   EXPECT_TRUE(same_digest(key_digest("abc"), key_digest("abc")));
   EXPECT_FALSE(same_digest(key_digest("abc"), key_digest("abd")));
-  for (const std::string& wrong : {std::string(), std::string("sha256-1:"), key_hash("abc").substr(0, 72), key_hash("abc") + "0", "sha256-2:" + key_hash("abc").substr(9),
-                                   key_hash("abc").substr(0, 72) + "G"}) {
+  for (const std::string& wrong : {std::string(), std::string("sha256-1:"), key_hash("abc").substr(0, 72), key_hash("abc") + "0",
+                                   "sha256-2:" + key_hash("abc").substr(9), key_hash("abc").substr(0, 72) + "G"}) {
     EXPECT_FALSE(parse_key_hash(wrong)) << wrong;
   }
 }

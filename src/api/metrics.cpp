@@ -58,9 +58,7 @@ class Exposition {
       text += std::exchange(before, ',');
       text += fmt::format("{}=\"{}\"", name, escape_label(value));
     }
-    if (before == ',') {
-      text += '}';
-    }
+    if (before == ',') { text += '}'; }
   }
   std::string name_;
 };
@@ -72,7 +70,7 @@ void write_fleet(Exposition& out, const MetricsInput& in) {
   for (std::uint64_t i = 1; i <= in.core.chip_count(); ++i) {
     const Chip& chip = in.core.chip(ChipId{i});
     const NodeState node = in.core.node(chip.node)->state;
-    const std::string_view state = chip.holder                                                 ? "busy"
+    const std::string_view state = chip.holder                                                ? "busy"
                                    : chip.health != ChipHealth::ok || node == NodeState::lost ? "failed"
                                    : node == NodeState::drained                               ? "drained"
                                                                                               : "free";
@@ -80,17 +78,11 @@ void write_fleet(Exposition& out, const MetricsInput& in) {
       chips[{in.core.kind_name(chip.kind), each}] += each == state ? 1 : 0;
     }
   }
-  for (std::uint64_t i = 1; i <= in.core.node_count(); ++i) {
-    ++nodes[enum_name(in.core.node(NodeId{i})->state)];
-  }
+  for (std::uint64_t i = 1; i <= in.core.node_count(); ++i) { ++nodes[enum_name(in.core.node(NodeId{i})->state)]; }
   out.family("chips", "gauge", "Chips by kind and state.");
-  for (const auto& [key, count] : chips) {
-    out.sample(count, {{"kind", key.first}, {"state", key.second}});
-  }
+  for (const auto& [key, count] : chips) { out.sample(count, {{"kind", key.first}, {"state", key.second}}); }
   out.family("nodes", "gauge", "Nodes by state.");
-  for (const auto& [state, count] : nodes) {
-    out.sample(count, {{"state", state}});
-  }
+  for (const auto& [state, count] : nodes) { out.sample(count, {{"state", state}}); }
 }
 
 void write_samples(Exposition& out, const MetricsInput& in) {
@@ -105,15 +97,11 @@ void write_samples(Exposition& out, const MetricsInput& in) {
   };
   out.family("chip_utilisation_ratio", "gauge", "How busy a chip is, 0 to 1, where the machine says.");
   each([&](const ChipSample& sample, std::string_view node, std::string_view kind, std::string_view index) {
-    if (sample.utilisation) {
-      out.sample(*sample.utilisation, {{"node", node}, {"kind", kind}, {"index", index}});
-    }
+    if (sample.utilisation) { out.sample(*sample.utilisation, {{"node", node}, {"kind", kind}, {"index", index}}); }
   });
   out.family("chip_power_watts", "gauge", "What a chip draws, where the machine says.");
   each([&](const ChipSample& sample, std::string_view node, std::string_view kind, std::string_view index) {
-    if (sample.power) {
-      out.decimal(sample.power->value, 3, {{"node", node}, {"kind", kind}, {"index", index}});
-    }
+    if (sample.power) { out.decimal(sample.power->value, 3, {{"node", node}, {"kind", kind}, {"index", index}}); }
   });
 }
 
@@ -141,35 +129,23 @@ void write_work(Exposition& out, const MetricsInput& in) {
     }
   });
   out.family("service_replicas_wanted", "gauge", "Replicas that a service is to have.");
-  for (const Line& each : lines) {
-    out.sample(each.wanted, {{"service", each.name}});
-  }
+  for (const Line& each : lines) { out.sample(each.wanted, {{"service", each.name}}); }
   out.family("service_replicas_ready", "gauge", "Replicas of a service that answer.");
-  for (const Line& each : lines) {
-    out.sample(each.ready, {{"service", each.name}});
-  }
+  for (const Line& each : lines) { out.sample(each.ready, {{"service", each.name}}); }
 }
 
 void write_ledger(Exposition& out, const MetricsInput& in) {
   const std::vector<Usage> usage = usage_of_tenants(in.core, in.now);
   std::vector<std::pair<const Tenant*, const Usage*>> lines;
   for (std::uint64_t i = 1; i <= usage.size() && lines.size() < kTenantsMeasuredMax; ++i) {
-    if (in.scope.sees(TenantId{i})) {
-      lines.emplace_back(in.core.tenant(TenantId{i}), &usage[i - 1]);
-    }
+    if (in.scope.sees(TenantId{i})) { lines.emplace_back(in.core.tenant(TenantId{i}), &usage[i - 1]); }
   }
   out.family("tenant_chips_held", "gauge", "Chips that a tenant's tasks hold.");
-  for (const auto& [tenant, used] : lines) {
-    out.sample(tenant->chips_held, {{"tenant", tenant->name}});
-  }
+  for (const auto& [tenant, used] : lines) { out.sample(tenant->chips_held, {{"tenant", tenant->name}}); }
   out.family("tenant_device_seconds_total", "counter", "Chips held x seconds.");
-  for (const auto& [tenant, used] : lines) {
-    out.decimal(used->device_time.value, 9, {{"tenant", tenant->name}});
-  }
+  for (const auto& [tenant, used] : lines) { out.decimal(used->device_time.value, 9, {{"tenant", tenant->name}}); }
   out.family("tenant_energy_joules_total", "counter", "Energy of a tenant's tasks, measured or estimated.");
-  for (const auto& [tenant, used] : lines) {
-    out.decimal(used->energy.value, 3, {{"tenant", tenant->name}});
-  }
+  for (const auto& [tenant, used] : lines) { out.decimal(used->energy.value, 3, {{"tenant", tenant->name}}); }
   out.family("tenant_tokens_total", "counter", "Tokens trained on, read as prompts, and written.");
   for (const auto& [tenant, used] : lines) {
     out.sample(used->tokens_trained, {{"tenant", tenant->name}, {"direction", "trained"}});
@@ -177,9 +153,7 @@ void write_ledger(Exposition& out, const MetricsInput& in) {
     out.sample(used->completion_tokens, {{"tenant", tenant->name}, {"direction", "completion"}});
   }
   out.family("tenant_requests_total", "counter", "Requests that reached a model.");
-  for (const auto& [tenant, used] : lines) {
-    out.sample(used->requests, {{"tenant", tenant->name}});
-  }
+  for (const auto& [tenant, used] : lines) { out.sample(used->requests, {{"tenant", tenant->name}}); }
   out.family("tenant_cost_total", "counter", "Cost in the centre's currency.");
   for (const auto& [tenant, used] : lines) {
     out.decimal(used->cost.value, 6, {{"tenant", tenant->name}, {"currency", in.identity.currency}});
@@ -192,7 +166,8 @@ void write_host(Exposition& out, const MetricsInput& in) {
   out.family("journal_sequence", "gauge", "Number of the last durable event.").sample(static_cast<std::int64_t>(health.sequence));
   out.family("journal_commits_total", "counter", "Group commits since the start.").sample(static_cast<std::int64_t>(health.commits));
   out.family("journal_events_total", "counter", "Events made durable since the start.").sample(static_cast<std::int64_t>(health.events));
-  out.family("host_queue_length", "gauge", "Events and looks that wait for the core thread.").sample(static_cast<std::int64_t>(health.queue));
+  out.family("host_queue_length", "gauge", "Events and looks that wait for the core thread.")
+      .sample(static_cast<std::int64_t>(health.queue));
   out.family("recovery_seconds", "gauge", "How long the last start took to read the journal.").sample(health.recover_s);
   out.family("recovered_events", "gauge", "Events that the last start read after the snapshot.")
       .sample(static_cast<std::int64_t>(health.recovered_events));
@@ -252,22 +227,16 @@ ProcessNumbers read_process_numbers() {
   }
   if (std::FILE* file = std::fopen("/proc/self/statm", "re")) {
     long long size = 0, resident = 0;
-    if (std::fscanf(file, "%lld %lld", &size, &resident) == 2) {
-      numbers.resident_bytes = resident * ::sysconf(_SC_PAGESIZE);
-    }
+    if (std::fscanf(file, "%lld %lld", &size, &resident) == 2) { numbers.resident_bytes = resident * ::sysconf(_SC_PAGESIZE); }
     std::fclose(file);
   }
   if (DIR* folder = ::opendir("/proc/self/fd")) {
-    while (::readdir(folder) != nullptr) {
-      ++numbers.open_fds;
-    }
+    while (::readdir(folder) != nullptr) { ++numbers.open_fds; }
     ::closedir(folder);
     numbers.open_fds -= 3;  // ".", ".." and the one that was just opened to look
   }
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    numbers.max_fds = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, INT64_MAX));
-  }
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) { numbers.max_fds = static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, INT64_MAX)); }
   return numbers;
 }
 

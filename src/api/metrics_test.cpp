@@ -18,14 +18,10 @@ class Exposition {
 
   /// The first thing that is wrong, or empty.
   std::string read(std::string_view text) {
-    if (!text.ends_with('\n')) {
-      return "the last line does not end";
-    }
+    if (!text.ends_with('\n')) { return "the last line does not end"; }
     while (!text.empty()) {
       const std::size_t end = text.find('\n');
-      if (std::string wrong = line(text.substr(0, end)); !wrong.empty()) {
-        return wrong + ": " + std::string(text.substr(0, end));
-      }
+      if (std::string wrong = line(text.substr(0, end)); !wrong.empty()) { return wrong + ": " + std::string(text.substr(0, end)); }
       text.remove_prefix(end + 1);
     }
     return {};
@@ -33,7 +29,8 @@ class Exposition {
 
  private:
   static bool is_name(std::string_view name) {
-    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }) &&
+    return !name.empty() &&
+           std::all_of(name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }) &&
            !std::isdigit(static_cast<unsigned char>(name.front()));
   }
 
@@ -47,15 +44,9 @@ class Exposition {
       const std::string_view rest = text.substr(7);
       family_ = rest.substr(0, rest.find(' '));
       const std::string type(rest.substr(family_.size() + 1));
-      if (family_ != help_) {
-        return "TYPE without its HELP";
-      }
-      if (!types.emplace(family_, type).second) {
-        return "a family twice";
-      }
-      if (type != "counter" && type != "gauge") {
-        return "unknown type";
-      }
+      if (family_ != help_) { return "TYPE without its HELP"; }
+      if (!types.emplace(family_, type).second) { return "a family twice"; }
+      if (type != "counter" && type != "gauge") { return "unknown type"; }
       return (type == "counter") == family_.ends_with("_total") ? "" : "only counters end in _total";
     }
     return sample(text);
@@ -63,28 +54,18 @@ class Exposition {
 
   std::string sample(std::string_view text) {
     std::size_t at = text.find_first_of("{ ");
-    if (at == std::string_view::npos) {
-      return "no value";
-    }
+    if (at == std::string_view::npos) { return "no value"; }
     const std::string_view name = text.substr(0, at);
-    if (name != family_ || !is_name(name) || !name.starts_with("centrale_")) {
-      return "not of the family above";
-    }
+    if (name != family_ || !is_name(name) || !name.starts_with("centrale_")) { return "not of the family above"; }
     if (text[at] == '{') {
       const auto end = labels(text, at + 1);
-      if (!end) {
-        return "bad labels";
-      }
+      if (!end) { return "bad labels"; }
       at = *end;
     }
-    if (at >= text.size() || text[at] != ' ') {
-      return "no space before the value";
-    }
+    if (at >= text.size() || text[at] != ' ') { return "no space before the value"; }
     double value = 0;
     const auto [stop, error] = std::from_chars(text.data() + at + 1, text.data() + text.size(), value);
-    if (error != std::errc{} || stop != text.data() + text.size()) {
-      return "bad value";
-    }
+    if (error != std::errc{} || stop != text.data() + text.size()) { return "bad value"; }
     return samples.emplace(std::string(text.substr(0, at)), value).second ? "" : "a sample twice";
   }
 
@@ -92,7 +73,8 @@ class Exposition {
     std::set<std::string> names;
     while (true) {
       const std::size_t equals = text.find("=\"", at);
-      if (equals == std::string_view::npos || !is_name(text.substr(at, equals - at)) || !names.emplace(text.substr(at, equals - at)).second) {
+      if (equals == std::string_view::npos || !is_name(text.substr(at, equals - at)) ||
+          !names.emplace(text.substr(at, equals - at)).second) {
         return std::nullopt;
       }
       at = equals + 2;
@@ -102,15 +84,9 @@ class Exposition {
         }
         at += text[at] == '\\' ? 2U : 1U;
       }
-      if (at + 1 >= text.size()) {
-        return std::nullopt;
-      }
-      if (text[at + 1] == '}') {
-        return at + 2;
-      }
-      if (text[at + 1] != ',') {
-        return std::nullopt;
-      }
+      if (at + 1 >= text.size()) { return std::nullopt; }
+      if (text[at + 1] == '}') { return at + 2; }
+      if (text[at + 1] != ',') { return std::nullopt; }
       at += 2;
     }
   }
@@ -124,7 +100,8 @@ TEST(Metrics, AreSoundAndTrue) {
   ASSERT_EQ(centre.post("/api/v1/jobs", R"({"name":"wide","command":["a"],"chips":4})").status, 201);
   ASSERT_EQ(centre.call("PUT", "/api/v1/services", kChatService).status, 201);
   centre.settle();
-  centre.host->fact(TokensMetered{.tenant = TenantId{1}, .service = ServiceId{1}, .requests = 2, .prompt_tokens = 30, .completion_tokens = 40, .estimated_tokens = 0});
+  centre.host->fact(TokensMetered{
+      .tenant = TenantId{1}, .service = ServiceId{1}, .requests = 2, .prompt_tokens = 30, .completion_tokens = 40, .estimated_tokens = 0});
   centre.clock.now_ns += seconds(10).value;
   centre.settle();
   const Reply reply = centre.get("/metrics");
@@ -177,9 +154,12 @@ TEST(Metrics, LabelsAreEscaped) {
 }
 
 TEST(Metrics, CheckerNoticesWhatIsWrong) {
-  for (const char* wrong : {"centrale_x 1\n", "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x{a=\"b} 1\n", "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x one\n",
-                            "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x 1\ncentrale_x 1\n", "# HELP centrale_x h\n# TYPE centrale_x counter\n",
-                            "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x{a=\"\\d\"} 1\n", "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x 1"}) {
+  for (const char* wrong :
+       {"centrale_x 1\n", "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x{a=\"b} 1\n",
+        "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x one\n",
+        "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x 1\ncentrale_x 1\n", "# HELP centrale_x h\n# TYPE centrale_x counter\n",
+        "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x{a=\"\\d\"} 1\n",
+        "# HELP centrale_x h\n# TYPE centrale_x gauge\ncentrale_x 1"}) {
     EXPECT_NE(Exposition().read(wrong), "") << wrong;
   }
 }

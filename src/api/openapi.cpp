@@ -15,9 +15,7 @@ namespace {
 std::string_view description_of(int status) { return status == 201 ? "It was made." : "It was done."; }
 
 std::string_view path_parameter_help(std::string_view name) {
-  if (name == "key") {
-    return "an id";
-  }
+  if (name == "key") { return "an id"; }
   return name == "job" ? "an id, or a name: the newest job of that name" : "an id or a name";
 }
 
@@ -32,9 +30,7 @@ void write_parameter(JsonWriter& json, const Parameter& parameter) {
   }
   if (!parameter.words.empty()) {
     json.key("enum").begin_array();
-    for (const std::string_view word : parameter.words) {
-      json.text(word);
-    }
+    for (const std::string_view word : parameter.words) { json.text(word); }
     json.end_array();
   }
   json.end_object().end_object();
@@ -54,9 +50,7 @@ void write_operation(JsonWriter& json, const Operation& operation, Components& c
       json.begin_object().key("name").text(name).key("in").text("path").key("required").boolean(true);
       json.key("description").text(path_parameter_help(name)).key("schema").raw(R"({"type":"string"})").end_object();
     }
-    for (const Parameter& parameter : operation.parameters) {
-      write_parameter(json, parameter);
-    }
+    for (const Parameter& parameter : operation.parameters) { write_parameter(json, parameter); }
     json.end_array();
   }
   if (operation.request.type != nullptr) {
@@ -73,9 +67,7 @@ void write_operation(JsonWriter& json, const Operation& operation, Components& c
   json.key("default").raw(R"({"$ref":"#/components/responses/Error"})").end_object();
   static constexpr std::array<std::string_view, 5> kAccess{"anyone", "viewer; without a key on loopback", "viewer", "user", "admin"};
   json.key("x-role").text(kAccess.at(static_cast<std::size_t>(operation.access)));
-  if (operation.access == Access::anyone) {
-    json.key("security").begin_array().end_array();
-  }
+  if (operation.access == Access::anyone) { json.key("security").begin_array().end_array(); }
   json.end_object();
 }
 
@@ -88,9 +80,7 @@ std::string lower(std::string_view text) {
 void write_paths(JsonWriter& json, Components& components) {
   std::vector<std::string_view> patterns;  // in the order of the table
   for (const Operation& operation : operations()) {
-    if (std::find(patterns.begin(), patterns.end(), operation.pattern) == patterns.end()) {
-      patterns.emplace_back(operation.pattern);
-    }
+    if (std::find(patterns.begin(), patterns.end(), operation.pattern) == patterns.end()) { patterns.emplace_back(operation.pattern); }
   }
   json.key("paths").begin_object();
   for (const std::string_view pattern : patterns) {
@@ -122,7 +112,8 @@ std::string openapi_document(const Identity& identity) {
   JsonWriter json(out);
   json.begin_object().key("openapi").text("3.1.0");
   json.key("info").begin_object().key("title").text("Centrale").key("version").text(identity.version.empty() ? "0" : identity.version);
-  json.key("description").text("The control API of a computing centre. Times are RFC 3339 in UTC, spans seconds, sizes bytes, energy joules.");
+  json.key("description")
+      .text("The control API of a computing centre. Times are RFC 3339 in UTC, spans seconds, sizes bytes, energy joules.");
   json.key("license").raw(R"({"name":"Apache-2.0","identifier":"Apache-2.0"})").end_object();
   json.key("security").raw(R"([{"key":[]},{}])");
   write_paths(json, components);
@@ -131,13 +122,16 @@ std::string openapi_document(const Identity& identity) {
   add_event_views(components);
   json.key("components").begin_object();
   json.key("securitySchemes").raw(R"({"key":{"type":"http","scheme":"bearer"}})");
-  json.key("responses").begin_object().key("Error").begin_object().key("description").text("What is wrong, where, and what to do about it.");
+  json.key("responses")
+      .begin_object()
+      .key("Error")
+      .begin_object()
+      .key("description")
+      .text("What is wrong, where, and what to do about it.");
   json.key("content").begin_object().key("application/json").begin_object().key("schema").raw(error).end_object().end_object();
   json.end_object().end_object();
   json.key("schemas").begin_object();
-  for (const auto& [name, schema] : components.schemas) {
-    json.key(name).raw(schema);
-  }
+  for (const auto& [name, schema] : components.schemas) { json.key(name).raw(schema); }
   json.end_object().end_object().end_object();
   return out;
 }

@@ -27,9 +27,7 @@ class DocumentChecker {
     EXPECT_EQ(reply.status, status) << reply.body;
     called_.insert(method + " " + pattern);
     check_answer(method, pattern, status, reply);
-    if (status < 400) {
-      check_request(method, pattern, body);
-    }
+    if (status < 400) { check_request(method, pattern, body); }
     return reply;
   }
 
@@ -51,9 +49,7 @@ class DocumentChecker {
 
   void check_request(const std::string& method, const std::string& pattern, const std::string& body) {
     element content;
-    if (body.empty() || operation_of(method, pattern)["requestBody"]["content"].get(content) != simdjson::SUCCESS) {
-      return;
-    }
+    if (body.empty() || operation_of(method, pattern)["requestBody"]["content"].get(content) != simdjson::SUCCESS) { return; }
     if (element json; content.at_key("application/json").get(json) == simdjson::SUCCESS && body.find("$ref") == std::string::npos) {
       std::string_view reference;
       // The schema of a spec has more keywords than the checker knows; spec/ tests it.
@@ -109,10 +105,17 @@ TEST(OpenApi, EveryOperationAnswersAsTheDocumentSays) {
   const Reply job = doc.call("POST", "/api/v1/jobs", "/api/v1/jobs", 201, kSleepJob);
   centre.settle();
   const TaskId task = parse_id<TaskTag>(text_at(job, "/task")).value();
-  centre.host->fact(TaskProgressed{.task = task, .step = 3, .steps = 10, .loss_micro = 2'500'000, .tokens = 4096, .tokens_per_s_milli = 900'500,
-                                   .eta = seconds(12), .checkpoint = "step-3"});
+  centre.host->fact(TaskProgressed{.task = task,
+                                   .step = 3,
+                                   .steps = 10,
+                                   .loss_micro = 2'500'000,
+                                   .tokens = 4096,
+                                   .tokens_per_s_milli = 900'500,
+                                   .eta = seconds(12),
+                                   .checkpoint = "step-3"});
   doc.call("POST", "/api/v1/jobs", "/api/v1/jobs", 201, R"({"name":"later","command":["true"],"after":["train"]})");
-  doc.call("POST", "/api/v1/jobs", "/api/v1/jobs", 201, R"({"name":"many","command":["true"],"array":3,"chips":4,"memory":"1GiB","time_limit":"1h"})");
+  doc.call("POST", "/api/v1/jobs", "/api/v1/jobs", 201,
+           R"({"name":"many","command":["true"],"array":3,"chips":4,"memory":"1GiB","time_limit":"1h"})");
   doc.call("POST", "/api/v1/jobs", "/api/v1/jobs", 400, R"({"nam":"x"})");
   doc.call("GET", "/api/v1/jobs", "/api/v1/jobs", 200, {}, {}, "?state=queued&limit=2&before=j100");
   doc.call("GET", "/api/v1/jobs", "/api/v1/jobs", 400, {}, {}, "?state=sleeping");
@@ -151,7 +154,8 @@ TEST(OpenApi, EveryOperationAnswersAsTheDocumentSays) {
   doc.call("GET", "/api/v1/keys", "/api/v1/keys", 200);
   const auto events = centre.events();
   ASSERT_TRUE(centre.wait_for(*events, "event: usage"));
-  doc.check_answer("GET", "/api/v1/events", 200, {.status = events->status, .body = {}, .headers = {{"content-type", "text/event-stream"}}});
+  doc.check_answer("GET", "/api/v1/events", 200,
+                   {.status = events->status, .body = {}, .headers = {{"content-type", "text/event-stream"}}});
 
   // From here on every caller needs a key.
   const Reply made = doc.call("POST", "/api/v1/keys", "/api/v1/keys", 201, R"({"tenant":"lab","label":"x","role":"viewer"})");
@@ -169,8 +173,9 @@ TEST(OpenApi, EveryOperationAnswersAsTheDocumentSays) {
 
 TEST(OpenApi, WhatIsNotDocumentedIsNotThere) {
   TestCentre centre;
-  for (const char* path : {"/api/v1", "/api/v1/", "/api/v1/job", "/api/v1/jobs/", "/api/v1/jobs/j1/log", "/api/v1/jobs/j1/stop/now", "/api/v2/jobs",
-                           "/api/v1/keys/k1/x", "/api/v1/services/a/b/c", "/metrics/x", "/api", "/nothing", "/api/v1/openapi.yaml"}) {
+  for (const char* path :
+       {"/api/v1", "/api/v1/", "/api/v1/job", "/api/v1/jobs/", "/api/v1/jobs/j1/log", "/api/v1/jobs/j1/stop/now", "/api/v2/jobs",
+        "/api/v1/keys/k1/x", "/api/v1/services/a/b/c", "/metrics/x", "/api", "/nothing", "/api/v1/openapi.yaml"}) {
     const Reply reply = centre.get(path);
     EXPECT_EQ(reply.status, 404) << path << ": " << reply.body;
     EXPECT_EQ(text_at(reply, "/error/kind"), "not_found") << path;
@@ -196,9 +201,7 @@ TEST(OpenApi, PatternsAreTold) {
     EXPECT_TRUE(seen.emplace(operation.method, operation.pattern).second) << operation.pattern;
     EXPECT_TRUE(ids.insert(operation.id).second) << operation.id;
     std::string path(operation.pattern);
-    for (const std::string_view name : path_parameters(operation.pattern)) {
-      path.replace(path.find('{'), name.size() + 2, "x");
-    }
+    for (const std::string_view name : path_parameters(operation.pattern)) { path.replace(path.find('{'), name.size() + 2, "x"); }
     EXPECT_EQ(match(operation.method, path).operation, &operation) << path;
   }
 }
@@ -210,7 +213,8 @@ TEST(SchemaChecker, NoticesWhatIsWrong) {
   const SchemaChecker checker(schema);
   EXPECT_EQ(checker.check(schema, values.parse(R"({"a":1,"b":null})"_padded)), "");
   EXPECT_EQ(checker.check(schema, values.parse(R"({"a":1,"b":"x"})"_padded)), "");
-  for (const char* wrong : {R"({"a":1})", R"({"a":1.5,"b":null})", R"({"a":"1","b":null})", R"({"a":1,"b":"y"})", R"({"a":1,"b":null,"c":1})", "[]"}) {
+  for (const char* wrong :
+       {R"({"a":1})", R"({"a":1.5,"b":null})", R"({"a":"1","b":null})", R"({"a":1,"b":"y"})", R"({"a":1,"b":null,"c":1})", "[]"}) {
     EXPECT_NE(checker.check(schema, values.parse(std::string_view(wrong))), "") << wrong;
   }
 }

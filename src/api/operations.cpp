@@ -21,7 +21,8 @@ Parameter number(const char* name, std::int64_t least, std::int64_t most, const 
   return {.name = name, .description = description, .in = Parameter::In::query, .least = least, .most = most};
 }
 Parameter word(const char* name, std::span<const std::string_view> words, const char* description) {
-  return {.name = name, .description = description, .in = Parameter::In::query, .least = {}, .most = {}, .words = {words.begin(), words.end()}};
+  return {
+      .name = name, .description = description, .in = Parameter::In::query, .least = {}, .most = {}, .words = {words.begin(), words.end()}};
 }
 
 Parameter limit(std::int64_t most) { return number("limit", 1, most, "how many at most"); }
@@ -30,8 +31,7 @@ Parameter after() { return text("after", "the list goes on behind this id; `next
 constexpr std::array<std::string_view, 2> kStreams{"out", "err"};
 
 std::vector<Parameter> log_parameters(Parameter first) {
-  return {first,
-          word("stream", kStreams, "standard output or standard error; left out: out"),
+  return {first, word("stream", kStreams, "standard output or standard error; left out: out"),
           number("offset", 0, kNoEnd, "where to begin, in bytes"),
           number("limit", 1, 1024 * 1024, "how many bytes at most; left out: 65536"),
           number("tail", 0, 100'000, "the last so many lines instead")};
@@ -49,7 +49,8 @@ const Content kYaml{"application/yaml", [](Components&) { return std::string(R"(
 const Content kText{"text/plain", [](Components&) { return std::string(R"({"type":"string"})"); }};
 const Content kEvents{"text/event-stream", [](Components&) { return std::string(R"({"type":"string"})"); }};
 
-// clang-format off: one operation a row reads best.
+// One operation a row reads best.
+// clang-format off
 std::vector<Operation> make_operations() {
   using enum Access;
   return {
@@ -113,9 +114,7 @@ bool is_argument(std::string_view part) { return part.starts_with('{'); }
 /// The path's values for the pattern's {…}; nothing when it does not fit.
 std::optional<std::vector<std::string>> fit(std::string_view pattern, std::string_view path) {
   const auto wanted = split(pattern), given = split(path);
-  if (wanted.size() != given.size()) {
-    return std::nullopt;
-  }
+  if (wanted.size() != given.size()) { return std::nullopt; }
   std::vector<std::string> arguments;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (is_argument(wanted[i]) && !given[i].empty()) {
@@ -138,9 +137,7 @@ Match match(std::string_view method, std::string_view path) {
   Match found;
   for (const Operation& operation : operations()) {
     auto arguments = fit(operation.pattern, path);
-    if (!arguments) {
-      continue;
-    }
+    if (!arguments) { continue; }
     if (operation.method == method) {
       found.operation = &operation;
       found.arguments = std::move(*arguments);
@@ -170,9 +167,7 @@ std::string nearest_path(std::string_view path) {
 std::vector<std::string_view> path_parameters(std::string_view pattern) {
   std::vector<std::string_view> names;
   for (const std::string_view part : split(pattern)) {
-    if (is_argument(part)) {
-      names.push_back(part.substr(1, part.size() - 2));
-    }
+    if (is_argument(part)) { names.push_back(part.substr(1, part.size() - 2)); }
   }
   return names;
 }

@@ -39,7 +39,7 @@ struct Parameter {
 
 /// How a body or an answer looks: a JSON schema, or another content type.
 struct Content {
-  const char* type = nullptr;                           // none: there is no body
+  const char* type = nullptr;  // none: there is no body
   std::string (*schema)(Components& components) = nullptr;
 };
 

@@ -32,13 +32,18 @@ struct KeyRequest {
   std::optional<Role> role;
 };
 
-template <class V> void describe(V& v, ScaleRequest& r) { v("replicas", r.replicas, "how many are to run; 0 stops them all"); }
-template <class V> void describe(V& v, TenantRequest& r) {
+template <class V>
+void describe(V& v, ScaleRequest& r) {
+  v("replicas", r.replicas, "how many are to run; 0 stops them all");
+}
+template <class V>
+void describe(V& v, TenantRequest& r) {
   v("name", r.name);
   v("chips_max", r.chips_max, "at the same time; 0: no limit. Left out: as before, or no limit");
   v("tokens_per_day_max", r.tokens_per_day_max, "per UTC day; 0: no limit. Left out: as before, or no limit");
 }
-template <class V> void describe(V& v, KeyRequest& r) {
+template <class V>
+void describe(V& v, KeyRequest& r) {
   v("tenant", r.tenant, "its name; left out: the caller's");
   v("label", r.label, "what the key is for");
   v("role", r.role, "left out: user");
@@ -63,9 +68,7 @@ template <class T>
   TRY(read_json(body, request, JsonStrictness::strict));
   detail::MissingFields<T> check;
   describe(check, request);
-  if (!check.missing.empty()) {
-    return fail(ErrorKind::invalid, check.missing + " is missing", "body");
-  }
+  if (!check.missing.empty()) { return fail(ErrorKind::invalid, check.missing + " is missing", "body"); }
   return request;
 }
 

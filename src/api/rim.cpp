@@ -14,9 +14,7 @@ Rim make_rim(boost::asio::io_context& context) {
               [&context](std::chrono::milliseconds delay, std::function<void()> work) {
                 auto timer = std::make_shared<boost::asio::steady_timer>(context, delay);
                 timer->async_wait([timer, work = std::move(work)](const boost::system::error_code& error) {
-                  if (!error) {
-                    work();
-                  }
+                  if (!error) { work(); }
                 });
               }};
 }

@@ -20,9 +20,7 @@ class SchemaChecker {
   [[nodiscard]] std::string check(simdjson::dom::element schema, simdjson::dom::element value, const std::string& at = "$") const {
     std::string wrong;
     for (const auto [keyword, rule] : simdjson::dom::object(schema)) {
-      if (wrong = check_keyword(keyword, rule, schema, value, at); !wrong.empty()) {
-        return wrong;
-      }
+      if (wrong = check_keyword(keyword, rule, schema, value, at); !wrong.empty()) { return wrong; }
     }
     return wrong;
   }
@@ -33,11 +31,13 @@ class SchemaChecker {
   using array = simdjson::dom::array;
 
   static bool has_type(std::string_view type, element value) {
-    if (type == "integer") {
-      return value.is_int64();
-    }
-    return type == "object" ? value.is_object() : type == "array" ? value.is_array() : type == "string" ? value.is_string()
-           : type == "boolean" ? value.is_bool() : type == "null" ? value.is_null() : type == "number" && value.is_number();
+    if (type == "integer") { return value.is_int64(); }
+    return type == "object"    ? value.is_object()
+           : type == "array"   ? value.is_array()
+           : type == "string"  ? value.is_string()
+           : type == "boolean" ? value.is_bool()
+           : type == "null"    ? value.is_null()
+                               : type == "number" && value.is_number();
   }
 
   std::string check_keyword(std::string_view keyword, element rule, element schema, element value, const std::string& at) const {
@@ -50,15 +50,11 @@ class SchemaChecker {
       if (rule.is_string()) {
         fits = has_type(std::string_view(rule), value);
       } else {
-        for (const element type : array(rule)) {
-          fits = fits || has_type(std::string_view(type), value);
-        }
+        for (const element type : array(rule)) { fits = fits || has_type(std::string_view(type), value); }
       }
       return fits ? "" : fmt::format("{} is not of type {}", at, simdjson::minify(rule));
     }
-    if (keyword == "properties") {
-      return value.is_object() ? check_properties(rule, value, at) : "";
-    }
+    if (keyword == "properties") { return value.is_object() ? check_properties(rule, value, at) : ""; }
     if (keyword == "required") {
       for (const element name : array(rule)) {
         if (element ignored; value.is_object() && object(value).at_key(std::string_view(name)).get(ignored) != simdjson::SUCCESS) {
@@ -73,9 +69,7 @@ class SchemaChecker {
     if (keyword == "items") {
       std::size_t index = 0;
       for (const element item : value.is_array() ? array(value) : array()) {
-        if (const std::string wrong = check(rule, item, fmt::format("{}[{}]", at, index++)); !wrong.empty()) {
-          return wrong;
-        }
+        if (const std::string wrong = check(rule, item, fmt::format("{}[{}]", at, index++)); !wrong.empty()) { return wrong; }
       }
       return {};
     }
@@ -83,23 +77,21 @@ class SchemaChecker {
       std::string wrong;
       for (const element choice : array(rule)) {
         wrong = check(choice, value, at);
-        if (wrong.empty()) {
-          return {};
-        }
+        if (wrong.empty()) { return {}; }
       }
       return "none of anyOf: " + wrong;
     }
     if (keyword == "enum") {
       for (const element choice : array(rule)) {
-        if (simdjson::minify(choice) == simdjson::minify(value)) {
-          return {};
-        }
+        if (simdjson::minify(choice) == simdjson::minify(value)) { return {}; }
       }
       return fmt::format("{} is none of {}", at, simdjson::minify(rule));
     }
     if (keyword == "pattern") {
       const std::string pattern{std::string_view(rule)};
-      return !value.is_string() || std::regex_search(std::string(std::string_view(value)), std::regex(pattern)) ? "" : fmt::format("{} does not match {}", at, pattern);
+      return !value.is_string() || std::regex_search(std::string(std::string_view(value)), std::regex(pattern))
+                 ? ""
+                 : fmt::format("{} does not match {}", at, pattern);
     }
     if (keyword == "format") {
       static const std::regex kDateTime(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z)");
@@ -112,9 +104,7 @@ class SchemaChecker {
   std::string check_properties(element rule, element value, const std::string& at) const {
     for (const auto [name, schema] : object(rule)) {
       if (element found; object(value).at_key(name).get(found) == simdjson::SUCCESS) {
-        if (const std::string wrong = check(schema, found, fmt::format("{}.{}", at, name)); !wrong.empty()) {
-          return wrong;
-        }
+        if (const std::string wrong = check(schema, found, fmt::format("{}.{}", at, name)); !wrong.empty()) { return wrong; }
       }
     }
     return {};

@@ -25,16 +25,12 @@ std::string definition(std::string_view name) {
 template <bool kIsJob>
 std::string spec_reference(Components& components) {
   const char* name = kIsJob ? "JobSpec" : "ServiceSpec";
-  if (!components.has(name)) {
-    components.schemas.emplace_back(name, definition(kIsJob ? "job" : "service"));
-  }
+  if (!components.has(name)) { components.schemas.emplace_back(name, definition(kIsJob ? "job" : "service")); }
   return fmt::format(R"({{"$ref":"#/components/schemas/{}"}})", name);
 }
 
 Result<void> resolve(const char* key, std::string& path, std::string_view base) {
-  if (path.empty() || path.front() == '/') {
-    return {};
-  }
+  if (path.empty() || path.front() == '/') { return {}; }
   if (base.empty()) {
     return fail(ErrorKind::invalid, fmt::format("'{}' is a relative path", to_utf8(path.substr(0, 200))), key,
                 "send an absolute one, or with YAML the header X-Base-Dir");
@@ -58,18 +54,14 @@ Content service_spec_content() { return {"application/json", spec_reference<fals
 
 Result<void> resolve_paths(JobSpec& spec, std::string_view base) {
   TRY(check_base(base));
-  if (spec.workdir.empty()) {
-    spec.workdir = base;
-  }
+  if (spec.workdir.empty()) { spec.workdir = base; }
   TRY(resolve("workdir", spec.workdir, base));
   return resolve("checkpoints", spec.checkpoints, base);
 }
 
 Result<void> resolve_paths(ServiceSpec& spec, std::string_view base) {
   TRY(check_base(base));
-  if (spec.workdir.empty()) {
-    spec.workdir = base;
-  }
+  if (spec.workdir.empty()) { spec.workdir = base; }
   TRY(resolve("workdir", spec.workdir, base));
   // job:NAME, pip:PACKAGE and plain names are no paths.
   const bool has_scheme = spec.model.starts_with("job:") || spec.model.starts_with("pip:");

@@ -8,8 +8,7 @@ namespace centrale {
 template <>
 inline constexpr std::array<std::string_view, 4> kEnumNames<api::ServiceState>{"starting", "ready", "degraded", "removing"};
 template <>
-inline constexpr std::array<std::string_view, 5> kEnumNames<api::ReplicaState>{"backoff", "queued", "starting", "running",
-                                                                               "stopping"};
+inline constexpr std::array<std::string_view, 5> kEnumNames<api::ReplicaState>{"backoff", "queued", "starting", "running", "stopping"};
 template <>
 inline constexpr std::array<std::string_view, 8> kEnumNames<ErrorKind>{"invalid",   "not_found", "conflict",    "unauthorized",
                                                                        "forbidden", "exhausted", "unavailable", "io"};
@@ -18,6 +17,7 @@ inline constexpr std::array<std::string_view, 8> kEnumNames<ErrorKind>{"invalid"
 
 namespace centrale::api {
 
+// clang-format off
 template <class V> void describe(V& v, JournalView& j) {
   v("ok", j.ok, "false: the disk refuses; what is posted waits");
   v("message", j.message, "what the disk said, or empty");
@@ -133,5 +133,6 @@ template <class V> void describe(V& v, ErrorBody& e) {
   v("kind", e.kind); v("what", e.what); v("where", e.where); v("remedy", e.remedy); v("message", e.message, "all of it in one line");
 }
 template <class V> void describe(V& v, ErrorView& e) { v("error", e.error); }
+// clang-format on
 
 }  // namespace centrale::api

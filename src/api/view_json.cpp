@@ -18,14 +18,10 @@ void append_decimal(std::string& out, std::int64_t value, int digits) {
     magnitude = 0 - magnitude;
   }
   std::uint64_t scale = 1;
-  for (int i = 0; i < digits; ++i) {
-    scale *= 10;
-  }
+  for (int i = 0; i < digits; ++i) { scale *= 10; }
   out += std::to_string(magnitude / scale);
   std::uint64_t rest = magnitude % scale;
-  if (rest == 0) {
-    return;
-  }
+  if (rest == 0) { return; }
   std::string fraction = fmt::format("{:0{}}", rest, digits);
   fraction.erase(fraction.find_last_not_of('0') + 1);
   out += '.';

@@ -28,11 +28,16 @@ void append_view(std::string& out, const T& value);
 namespace detail {
 
 /// How many decimal digits lie between the core's unit and the one that the API speaks.
-template <class Unit> inline constexpr int kUnitDigits = 0;
-template <> inline constexpr int kUnitDigits<Nanos> = 9;
-template <> inline constexpr int kUnitDigits<Millijoules> = 3;
-template <> inline constexpr int kUnitDigits<Milliwatts> = 3;
-template <> inline constexpr int kUnitDigits<MicroCurrency> = 6;
+template <class Unit>
+inline constexpr int kUnitDigits = 0;
+template <>
+inline constexpr int kUnitDigits<Nanos> = 9;
+template <>
+inline constexpr int kUnitDigits<Millijoules> = 3;
+template <>
+inline constexpr int kUnitDigits<Milliwatts> = 3;
+template <>
+inline constexpr int kUnitDigits<MicroCurrency> = 6;
 
 struct FieldWriter {
   std::string& out;
@@ -83,9 +88,7 @@ void append_view(std::string& out, const T& value) {
     out += '[';
     bool first = true;
     for (const auto& item : value) {
-      if (!std::exchange(first, false)) {
-        out += ',';
-      }
+      if (!std::exchange(first, false)) { out += ','; }
       append_view(out, item);
     }
     out += ']';
@@ -119,7 +122,9 @@ void append_description(std::string& out, std::string_view description);
 
 /// All fields of an answer are there; of a request (request.hpp) those that it names.
 template <class T>
-concept RequestBody = requires { T::kRequired; };
+concept RequestBody = requires {
+  T::kRequired;
+};
 
 template <class Owner>
 struct SchemaWriter {
@@ -149,17 +154,15 @@ struct SchemaWriter {
 
 template <class T>
 void add_component(Components& components) {
-  if (components.has(T::kName)) {
-    return;
-  }
+  if (components.has(T::kName)) { return; }
   const std::size_t slot = components.schemas.size();
   components.schemas.emplace_back(T::kName, "");  // first, so that a schema that names itself ends
   std::string properties, required;
   SchemaWriter<T> writer{properties, required, components};
   T sample{};
   describe(writer, sample);
-  components.schemas[slot].second = R"({"type":"object","properties":{)" + properties + R"(},"required":[)" + required +
-                                    R"(],"additionalProperties":false})";
+  components.schemas[slot].second =
+      R"({"type":"object","properties":{)" + properties + R"(},"required":[)" + required + R"(],"additionalProperties":false})";
 }
 
 }  // namespace detail

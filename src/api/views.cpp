@@ -25,9 +25,7 @@ std::string tenant_name(const Core& core, TenantId id) {
 HolderView holder_of(const Core& core, TaskId id, Scope scope) {
   HolderView holder{.task = id, .job = {}, .service = {}, .name = {}};
   const Task* task = core.task(id);
-  if (task == nullptr) {
-    return holder;
-  }
+  if (task == nullptr) { return holder; }
   if (const Job* job = core.job(task->job); job != nullptr && scope.sees(job->tenant)) {
     holder.job = job->id;
     holder.name = job->spec.name;
@@ -57,14 +55,10 @@ std::vector<std::string> shown_command(const std::vector<std::string>& command) 
 std::vector<PlaceView> placement_of(const Core& core, const Job& job) {
   std::vector<PlaceView> places;
   const Task* task = is_final(job.state) ? nullptr : core.task(job.task);
-  if (task == nullptr || task->state == TaskState::exited) {
-    return places;
-  }
+  if (task == nullptr || task->state == TaskState::exited) { return places; }
   places.reserve(std::min(task->chips.size(), kPlacesShownMax));
   for (const ChipId id : task->chips) {
-    if (places.size() == kPlacesShownMax) {
-      break;
-    }
+    if (places.size() == kPlacesShownMax) { break; }
     const Chip& chip = core.chip(id);
     const Node* node = core.node(chip.node);
     places.push_back({.node = node != nullptr ? node->name : to_string(chip.node), .chip = id, .kind = core.kind_name(chip.kind)});
@@ -80,14 +74,10 @@ std::optional<ProgressView> progress_of(const TaskProgressed& said) {
                         .tokens_per_s = {},
                         .eta = known(said.eta),
                         .checkpoint = given(said.checkpoint)};
-  if (said.loss_micro != 0) {
-    progress.loss = static_cast<double>(said.loss_micro) / 1e6;
-  }
-  if (said.tokens_per_s_milli != 0) {
-    progress.tokens_per_s = static_cast<double>(said.tokens_per_s_milli) / 1e3;
-  }
-  const bool anything = progress.step || progress.steps || progress.loss || progress.tokens || progress.tokens_per_s ||
-                        progress.eta || progress.checkpoint;
+  if (said.loss_micro != 0) { progress.loss = static_cast<double>(said.loss_micro) / 1e6; }
+  if (said.tokens_per_s_milli != 0) { progress.tokens_per_s = static_cast<double>(said.tokens_per_s_milli) / 1e3; }
+  const bool anything =
+      progress.step || progress.steps || progress.loss || progress.tokens || progress.tokens_per_s || progress.eta || progress.checkpoint;
   return anything ? std::optional(progress) : std::nullopt;
 }
 
@@ -97,18 +87,14 @@ ReplicaView replica_of(const Core& core, const ReplicaSlot& slot, std::int64_t o
   replica.message = slot.message;
   replica.failures = slot.failures;
   const Task* task = core.task(slot.task);
-  if (task == nullptr || task->state == TaskState::exited) {
-    return replica;
-  }
+  if (task == nullptr || task->state == TaskState::exited) { return replica; }
   replica.task = task->id;
   // The names of the two enums meet: queued, starting, running, stopping.
   replica.state = static_cast<ReplicaState>(static_cast<int>(task->state) + 1);
   replica.ready = task->ready;
   replica.port = known(task->port);
   if (!task->chips.empty()) {
-    if (const Node* node = core.node(core.chip(task->chips.front()).node)) {
-      replica.node = node->name;
-    }
+    if (const Node* node = core.node(core.chip(task->chips.front()).node)) { replica.node = node->name; }
   }
   return replica;
 }
@@ -180,9 +166,7 @@ JobView view(const Core& core, const Job& job, Time now) {
   shown.submitted = job.submitted;
   shown.started = known(job.started);
   shown.finished = known(job.finished);
-  if (shown.started) {
-    shown.runtime = (shown.finished ? job.finished : std::max(now, job.started)) - job.started;
-  }
+  if (shown.started) { shown.runtime = (shown.finished ? job.finished : std::max(now, job.started)) - job.started; }
   shown.message = job.message;
   shown.command = shown_command(job.spec.command);
   shown.after = job.spec.after;
@@ -201,13 +185,9 @@ std::int64_t ready_replicas(const Core& core, const Service& service) {
 }
 
 ServiceState state_of(const Core& core, const Service& service) {
-  if (service.removing) {
-    return ServiceState::removing;
-  }
+  if (service.removing) { return ServiceState::removing; }
   const std::int64_t ready = ready_replicas(core, service);
-  if (ready >= service.spec.replicas) {
-    return ServiceState::ready;
-  }
+  if (ready >= service.spec.replicas) { return ServiceState::ready; }
   return ready == 0 ? ServiceState::starting : ServiceState::degraded;
 }
 
@@ -256,11 +236,9 @@ KeyView view_key(const Core& core, KeyId id) {
 }
 
 ErrorView view(const Error& error) {
-  return {.error = {.kind = error.kind,
-                    .what = error.what,
-                    .where = given(error.where),
-                    .remedy = given(error.remedy),
-                    .message = error.message()}};
+  return {
+      .error = {
+          .kind = error.kind, .what = error.what, .where = given(error.where), .remedy = given(error.remedy), .message = error.message()}};
 }
 
 LogView view_log(std::string bytes, std::int64_t offset, bool complete) {
@@ -269,13 +247,9 @@ LogView view_log(std::string bytes, std::int64_t offset, bool complete) {
   if (!complete) {
     for (std::size_t back = 1; back <= std::min<std::size_t>(3, bytes.size()); ++back) {
       const auto byte = static_cast<unsigned char>(bytes[bytes.size() - back]);
-      if ((byte & 0xC0) == 0x80) {
-        continue;
-      }
+      if ((byte & 0xC0) == 0x80) { continue; }
       const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
-      if (length > back && back < bytes.size()) {
-        bytes.resize(bytes.size() - back);
-      }
+      if (length > back && back < bytes.size()) { bytes.resize(bytes.size() - back); }
       break;
     }
   }

@@ -26,13 +26,18 @@ TEST(ViewJson, DecimalsAreExact) {
 }
 
 TEST(ViewJson, UnitsBecomeThoseOfTheApi) {
-  UsageLine used = line("a \"b\"\n", "u1", {.device_time = Nanos{1'500'000'000}, .energy = Millijoules{2'250}, .energy_estimated = 3, .cost = MicroCurrency{120}});
+  UsageLine used =
+      line("a \"b\"\n", "u1",
+           {.device_time = Nanos{1'500'000'000}, .energy = Millijoules{2'250}, .energy_estimated = 3, .cost = MicroCurrency{120}});
   EXPECT_EQ(to_view_json(used),
             R"({"name":"a \"b\"\n","id":"u1","device_s":1.5,"energy_j":2.25,"energy_estimated":true,"tokens_trained":0,"requests":0,)"
             R"("prompt_tokens":0,"completion_tokens":0,"estimated_tokens":0,"cost":0.00012})");
-  EXPECT_EQ(to_view_json(KeyView{.id = KeyId{2}, .tenant = "lab", .label = "", .role = Role::admin, .added = Time{1'763'980'445'250'000'000}, .revoked = false}),
-            R"({"id":"k2","tenant":"lab","label":"","role":"admin","added":"2025-11-24T10:34:05.250Z","revoked":false})");
-  EXPECT_EQ(to_view_json(HolderView{.task = TaskId{4}, .job = JobId{1}, .service = {}, .name = "x"}), R"({"task":"t4","job":"j1","service":null,"name":"x"})");
+  EXPECT_EQ(
+      to_view_json(KeyView{
+          .id = KeyId{2}, .tenant = "lab", .label = "", .role = Role::admin, .added = Time{1'763'980'445'250'000'000}, .revoked = false}),
+      R"({"id":"k2","tenant":"lab","label":"","role":"admin","added":"2025-11-24T10:34:05.250Z","revoked":false})");
+  EXPECT_EQ(to_view_json(HolderView{.task = TaskId{4}, .job = JobId{1}, .service = {}, .name = "x"}),
+            R"({"task":"t4","job":"j1","service":null,"name":"x"})");
 }
 
 TEST(ViewJson, SchemaFollowsTheFields) {
@@ -74,7 +79,10 @@ class CoreViews : public testing::Test {
     return JobId{apply(JobSubmitted{.tenant = TenantId{tenant}, .spec = spec})};
   }
   void join(std::int64_t chips) {
-    apply(NodeJoined{.name = "alpha", .memory = mebibytes(1024), .chips = {{.kind = "cpu", .count = chips, .memory = {}, .power = Milliwatts{1'000}, .price_per_hour = MicroCurrency{3'600}}}});
+    apply(NodeJoined{
+        .name = "alpha",
+        .memory = mebibytes(1024),
+        .chips = {{.kind = "cpu", .count = chips, .memory = {}, .power = Milliwatts{1'000}, .price_per_hour = MicroCurrency{3'600}}}});
   }
   Core core;
   Output out;
@@ -110,19 +118,13 @@ TEST_F(CoreViews, LongThingsAreCut) {
 
 TEST_F(CoreViews, JobsComeInPagesTheNewestFirst) {
   join(1);
-  for (int i = 0; i < 25; ++i) {
-    submit(i % 2 == 0 ? 1 : 2, i % 5 == 0 ? "fifth" : "other");
-  }
+  for (int i = 0; i < 25; ++i) { submit(i % 2 == 0 ? 1 : 2, i % 5 == 0 ? "fifth" : "other"); }
   JobQuery query{.scope = {}, .limit = 10, .range = {.oldest = JobId{1}, .newest = JobId{25}}};
   std::vector<std::uint64_t> seen;
   for (int page = 0; page < 4; ++page) {
     const JobPage found = page_of_jobs(core, query);
-    for (const Job* job : found.jobs) {
-      seen.push_back(job->id.value);
-    }
-    if (!found.next) {
-      break;
-    }
+    for (const Job* job : found.jobs) { seen.push_back(job->id.value); }
+    if (!found.next) { break; }
     query.before = found.next;
   }
   ASSERT_EQ(seen.size(), 25U);
