@@ -41,7 +41,8 @@ Core fresh_core() {
   ensure(core.apply(TenantDefined{"default", {}}, Time{1}, out));
   for (std::int64_t node = 0; node < kChips / 64; ++node) {
     NodeJoined joined{.name = fmt::format("n{}", node), .memory = mebibytes(1'048'576), .chips = {}};
-    joined.chips.push_back({.kind = "h100-sxm", .count = 64, .memory = mebibytes(81'920), .power = {700'000}, .price_per_hour = {3'000'000}});
+    joined.chips.push_back(
+        {.kind = "h100-sxm", .count = 64, .memory = mebibytes(81'920), .power = {700'000}, .price_per_hour = {3'000'000}});
     ensure(core.apply(joined, Time{1}, out));
   }
   return core;
@@ -59,7 +60,14 @@ class Load {
     if (started_.size() - next_ >= static_cast<std::size_t>(kChips) / 2) {
       const TaskId task = started_[next_++];
       apply(TaskStarted{task});
-      apply(TaskProgressed{.task = task, .step = 10, .steps = 300, .loss_micro = 3'000'000, .tokens = 20'480, .tokens_per_s_milli = 9'000'000, .eta = seconds(30), .checkpoint = {}});
+      apply(TaskProgressed{.task = task,
+                           .step = 10,
+                           .steps = 300,
+                           .loss_micro = 3'000'000,
+                           .tokens = 20'480,
+                           .tokens_per_s_milli = 9'000'000,
+                           .eta = seconds(30),
+                           .checkpoint = {}});
       apply(TaskExited{.task = task, .code = 0, .signal = 0, .lost = false, .message = {}, .energy = {}});
       events += 3;
     }
@@ -71,9 +79,7 @@ class Load {
     out_.clear();
     ensure(core_.apply(std::move(event), now_, out_));
     for (const Action& action : out_.actions) {
-      if (const auto* start = std::get_if<StartTask>(&action.act)) {
-        started_.push_back(start->task);
-      }
+      if (const auto* start = std::get_if<StartTask>(&action.act)) { started_.push_back(start->task); }
     }
   }
   Core& core_;
@@ -89,14 +95,10 @@ double apply_per_s() {
   Core core = fresh_core();
   Load load(core);
   const std::vector<JobSpec> specs(kJobs, job_spec());
-  for (std::size_t i = 0; i < 10'000; ++i) {
-    load.step(specs, i);
-  }
+  for (std::size_t i = 0; i < 10'000; ++i) { load.step(specs, i); }
   std::int64_t events = 0;
   const auto begin = SteadyTime::now();
-  for (std::size_t i = 10'000; i < kJobs; ++i) {
-    events += load.step(specs, i);
-  }
+  for (std::size_t i = 10'000; i < kJobs; ++i) { events += load.step(specs, i); }
   return static_cast<double>(events) / since(begin);
 }
 
@@ -152,17 +154,13 @@ Durable durable_per_s(const std::string& folder) {
   std::atomic<std::int64_t> done{0};
   const auto begin = SteadyTime::now();
   for (std::int64_t sent = 0; sent < kEvents; ++sent) {
-    while (sent - done.load(std::memory_order_relaxed) >= kInFlight) {
-      ::usleep(50);
-    }
+    while (sent - done.load(std::memory_order_relaxed) >= kInFlight) { ::usleep(50); }
     host->wish(JobSubmitted{kTenant, job_spec()}, [&done](const Result<std::uint64_t>& result) {
       ensure(result);
       done.fetch_add(1, std::memory_order_relaxed);
     });
   }
-  while (done.load() < kEvents) {
-    ::usleep(50);
-  }
+  while (done.load() < kEvents) { ::usleep(50); }
   const double seconds_taken = since(begin);
   const Host::Health health = host->health();
   host->stop();
@@ -179,7 +177,8 @@ int main(int argc, char** argv) {
   const double few = submit_ns(100);
   const double many = submit_ns(100'000);
   const Durable durable = durable_per_s(argv[1]);
-  fmt::print("{{\"apply_per_s\": {:.0f}, \"submit_ns_100_queued\": {:.0f}, \"submit_ns_100k_queued\": {:.0f}, \"submit_slowdown_100k\": {:.2f}, "
-             "\"durable_per_s\": {:.0f}, \"events_per_commit\": {:.0f}}}\n",
-             applied, few, many, many / few, durable.per_s, durable.events_per_commit);
+  fmt::print(
+      "{{\"apply_per_s\": {:.0f}, \"submit_ns_100_queued\": {:.0f}, \"submit_ns_100k_queued\": {:.0f}, \"submit_slowdown_100k\": {:.2f}, "
+      "\"durable_per_s\": {:.0f}, \"events_per_commit\": {:.0f}}}\n",
+      applied, few, many, many / few, durable.per_s, durable.events_per_commit);
 }

@@ -123,8 +123,10 @@ void prune(const fs::path& folder, int keep, const fs::path& newest) {
   std::error_code ignored;  // an old checkpoint that cannot be removed costs space, not the run
   for (const auto& old : newest_first(folder)) {
     // A step above the newest one is a leftover of another life of this folder; resuming from it would be wrong.
-    if (*step_of(old) > *step_of(newest)) fs::remove_all(old, ignored);
-    else if (++kept > keep) fs::remove_all(old, ignored);
+    if (*step_of(old) > *step_of(newest))
+      fs::remove_all(old, ignored);
+    else if (++kept > keep)
+      fs::remove_all(old, ignored);
   }
 }
 
@@ -183,7 +185,8 @@ Result<void> load_checkpoint(const Checkpoint& checkpoint, Llama& model, AdamW& 
     for (const auto& [prefix, moments] : {std::pair{"mean.", optimizer.mean}, std::pair{"variance.", optimizer.variance}}) {
       const auto entry = std::ranges::find(header.tensors, prefix + parameter.name, &TensorEntry::name);
       if (entry == header.tensors.end() || entry->dtype != Dtype::f32 || parameter.value.sizes() != at::IntArrayRef(entry->shape)) {
-        return fail(ErrorKind::invalid, fmt::format("tensor '{}{}' is missing or has another shape", prefix, parameter.name), path.string());
+        return fail(ErrorKind::invalid, fmt::format("tensor '{}{}' is missing or has another shape", prefix, parameter.name),
+                    path.string());
       }
       auto values = at::empty({parameter.value.numel()}, at::kFloat);
       std::memcpy(values.data_ptr(), file.bytes().data() + entry->begin, entry->end - entry->begin);

@@ -19,8 +19,17 @@ class Checkpoints : public ::testing::Test {
     folder = fs::temp_directory_path() / ("trainer-checkpoint-" + std::to_string(::getpid()));
     fs::remove_all(folder);
     vocabulary = *train_vocabulary("a text to learn from, a text", 270);
-    const ModelConfig config{.vocab_size = 270, .hidden_size = 8, .intermediate_size = 12, .layers = 2, .heads = 2, .kv_heads = 1,
-                             .head_dim = 4, .context = 16, .tied = true, .bos = {}, .eos = {}};
+    const ModelConfig config{.vocab_size = 270,
+                             .hidden_size = 8,
+                             .intermediate_size = 12,
+                             .layers = 2,
+                             .heads = 2,
+                             .kv_heads = 1,
+                             .head_dim = 4,
+                             .context = 16,
+                             .tied = true,
+                             .bos = {},
+                             .eos = {}};
     model = make_llama(config, {}, 4);
     optimizer = make_adamw(model, 0.1);
     at::NoGradGuard no_grad;

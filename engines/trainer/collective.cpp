@@ -43,7 +43,8 @@ Result<int> integer_variable(const char* name, int fallback, int min, int max) {
 Error lost(const std::exception& cause) {
   std::string text = cause.what();
   if (const auto line = text.find('\n'); line != std::string::npos) text.resize(line);
-  return {ErrorKind::unavailable, "another worker has gone: " + text, "data parallel", "start the job again; it goes on from its checkpoint"};
+  return {ErrorKind::unavailable, "another worker has gone: " + text, "data parallel",
+          "start the job again; it goes on from its checkpoint"};
 }
 
 }  // namespace
@@ -120,8 +121,8 @@ Result<Collective> Collective::join(const Ranks& ranks, [[maybe_unused]] const a
     collective.group_ = std::move(group);
   } catch (const std::exception& cause) {
     auto error = lost(cause);
-    error.what = fmt::format("rank {} of {} cannot meet the others at {}:{}: {}", ranks.rank, ranks.count, ranks.address, ranks.port,
-                             error.what);
+    error.what =
+        fmt::format("rank {} of {} cannot meet the others at {}:{}: {}", ranks.rank, ranks.count, ranks.address, ranks.port, error.what);
     return std::unexpected(error);
   }
   return collective;
@@ -131,9 +132,7 @@ Result<void> Collective::sum(at::Tensor& values) {
   if (!group_) return {};
   try {
     group_->each_bucket(values, [](auto& group, std::vector<at::Tensor>& bucket) { group.allreduce(bucket)->wait(); });
-  } catch (const std::exception& cause) {
-    return std::unexpected(lost(cause));
-  }
+  } catch (const std::exception& cause) { return std::unexpected(lost(cause)); }
   return {};
 }
 
@@ -141,9 +140,7 @@ Result<void> Collective::broadcast(at::Tensor& values) {
   if (!group_) return {};
   try {
     group_->each_bucket(values, [](auto& group, std::vector<at::Tensor>& bucket) { group.broadcast(bucket)->wait(); });
-  } catch (const std::exception& cause) {
-    return std::unexpected(lost(cause));
-  }
+  } catch (const std::exception& cause) { return std::unexpected(lost(cause)); }
   return {};
 }
 
@@ -156,9 +153,7 @@ Result<std::string> Collective::share(const std::string& name, const std::string
     }
     const auto bytes = group_->store->get(name);
     return std::string(bytes.begin(), bytes.end());
-  } catch (const std::exception& cause) {
-    return std::unexpected(lost(cause));
-  }
+  } catch (const std::exception& cause) { return std::unexpected(lost(cause)); }
 }
 
 }  // namespace centrale::trainer

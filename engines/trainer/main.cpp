@@ -10,8 +10,8 @@
 #include <iostream>
 #include <iterator>
 
-#include "collective.hpp"
 #include "checkpoint.hpp"
+#include "collective.hpp"
 #include "evaluate.hpp"
 #include "formats/file.hpp"
 #include "formats/json.hpp"
@@ -30,9 +30,13 @@ enum ExitCode : int { kDone = 0, kFailed = 1, kUsage = 64, kData = 65, kIo = 74,
 int exit_code(const Error& error) {
   if (error.where.starts_with("--")) return kUsage;
   switch (error.kind) {
-    case ErrorKind::invalid: case ErrorKind::not_found: return kData;
-    case ErrorKind::conflict: case ErrorKind::unauthorized: case ErrorKind::forbidden: return kConfiguration;
-    case ErrorKind::io: case ErrorKind::exhausted: return kIo;
+    case ErrorKind::invalid:
+    case ErrorKind::not_found: return kData;
+    case ErrorKind::conflict:
+    case ErrorKind::unauthorized:
+    case ErrorKind::forbidden: return kConfiguration;
+    case ErrorKind::io:
+    case ErrorKind::exhausted: return kIo;
     case ErrorKind::unavailable: return kFailed;
   }
   return kFailed;
@@ -77,8 +81,9 @@ Result<void> run_eval(const EvalCommand& command) {
   if (command.sequences_max > 0) count = std::min(count, command.sequences_max);
   TRY_ASSIGN(const auto result, evaluate(opened.model, corpus, sequences, 0, count, 1, alone));
   const double bits = result.loss / std::log(2.0) * static_cast<double>(corpus.tokens.size()) / static_cast<double>(corpus.bytes);
-  fmt::print(R"({{"loss":{:.9g},"perplexity":{:.6g},"bits_per_byte":{:.6g},"tokens":{}}})" "\n", result.loss, std::exp(result.loss), bits,
-             result.tokens);
+  fmt::print(R"({{"loss":{:.9g},"perplexity":{:.6g},"bits_per_byte":{:.6g},"tokens":{}}})"
+             "\n",
+             result.loss, std::exp(result.loss), bits, result.tokens);
   return {};
 }
 
@@ -110,7 +115,9 @@ Result<void> run_generate(const GenerateCommand& command) {
     for (const auto& candidate : choice.top) {
       top += fmt::format(R"({}{{"id":{},"logprob":{:.6f}}})", top.empty() ? "" : ",", candidate.id, candidate.log_probability);
     }
-    fmt::print(R"({{"id":{},"top":[{}]}})" "\n", choice.id, top);
+    fmt::print(R"({{"id":{},"top":[{}]}})"
+               "\n",
+               choice.id, top);
   });
   if (!command.as_json) fmt::print("\n");
   return {};
@@ -129,7 +136,8 @@ Result<void> run_export(const ExportCommand& command) {
   std::error_code code;
   if (fs::is_directory(source, code) && !fs::exists(source / "config.json", code)) {
     // The folder of all checkpoints stands for its newest one.
-    TRY_ASSIGN(const auto newest, newest_checkpoint(source, [](const std::string& text) { fmt::print(stderr, "centrale-trainer: {}\n", text); }));
+    TRY_ASSIGN(const auto newest,
+               newest_checkpoint(source, [](const std::string& text) { fmt::print(stderr, "centrale-trainer: {}\n", text); }));
     if (newest) source = newest->folder;
   }
   TRY_ASSIGN(auto opened, open(source, "fp32", 0));
@@ -163,8 +171,8 @@ Result<void> run_tokenizer_train(const TokenizerCommand& command) {
   TRY(make_folder(command.file));
   TRY(replace_text(command.file / "tokenizer.json", vocabulary_to_json(vocabulary)));
   TRY(replace_text(command.file / "tokenizer_config.json", tokenizer_config_json(vocabulary, 1 << 20)));
-  fmt::print("{}\n", json::serialize(json::object{{"tokenizer", (command.file / "tokenizer.json").string()},
-                                                  {"tokens", vocabulary.tokens.size()}}));
+  fmt::print("{}\n", json::serialize(
+                         json::object{{"tokenizer", (command.file / "tokenizer.json").string()}, {"tokens", vocabulary.tokens.size()}}));
   return {};
 }
 
@@ -186,34 +194,49 @@ Result<void> run_tokenizer_decode(const TokenizerCommand& command) {
 
 void add_train(CLI::App& app, TrainOptions& options, std::string& gguf) {
   auto* command = app.add_subcommand("train", "Train a model, or go on from the newest checkpoint");
-  command->footer("Example:\n  centrale-trainer train --model examples/models/llama-small.json --data examples/data/opticks.txt \\\n"
-                  "      --steps 300 --batch 8 --seq 256 --lr 3e-3 --checkpoints run --export model");
+  command->footer(
+      "Example:\n  centrale-trainer train --model examples/models/llama-small.json --data examples/data/opticks.txt \\\n"
+      "      --steps 300 --batch 8 --seq 256 --lr 3e-3 --checkpoints run --export model");
   const auto positive = CLI::Range(std::int64_t{1}, std::int64_t{1} << 40);
   const auto count = CLI::Range(std::int64_t{0}, std::int64_t{1} << 40);
   command->add_option("--model", options.model, "config.json of a Llama model, as Hugging Face writes it");
   command->add_option("--data", options.data, "A text file, or a folder with *.txt")->required();
   command->add_option("--tokenizer", options.tokenizer, "tokenizer.json, or its folder; without it one is learnt from the data");
-  command->add_option("--vocab", options.vocab, "Size of a tokenizer to learn (default: vocab_size of the model)")->check(CLI::Range(0, 4'000'000));
+  command->add_option("--vocab", options.vocab, "Size of a tokenizer to learn (default: vocab_size of the model)")
+      ->check(CLI::Range(0, 4'000'000));
   command->add_option("--init", options.init, "Weights to go on from: a Hugging Face folder, .safetensors or .gguf");
   command->add_option("--checkpoints", options.checkpoints, "Folder of the checkpoints")->envname("CENTRALE_CHECKPOINT_DIR")->required();
   command->add_option("--checkpoint-every", options.checkpoint_every, "Steps between checkpoints; 0: only at the end and when stopped")
-      ->check(count)->capture_default_str();
+      ->check(count)
+      ->capture_default_str();
   command->add_option("--keep", options.keep, "Checkpoints to keep")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--export", options.export_to, "Folder for the finished model (safetensors and GGUF)")->envname("CENTRALE_EXPORT_DIR");
-  command->add_option("--gguf", gguf, "Weights in the exported GGUF file")->check(CLI::IsMember({"none", "f16", "f32"}))->capture_default_str();
+  command->add_option("--export", options.export_to, "Folder for the finished model (safetensors and GGUF)")
+      ->envname("CENTRALE_EXPORT_DIR");
+  command->add_option("--gguf", gguf, "Weights in the exported GGUF file")
+      ->check(CLI::IsMember({"none", "f16", "f32"}))
+      ->capture_default_str();
   command->add_option("--steps", options.schedule.steps, "Optimizer steps of the whole run")->required()->check(positive);
   command->add_option("--batch", options.batch, "Sequences a step, over all workers")->check(positive)->capture_default_str();
   command->add_option("--micro-batch", options.micro_batch, "Sequences at once in one worker")->check(positive)->capture_default_str();
   command->add_option("--seq", options.sequence_length, "Tokens of a sequence")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  command->add_option("--lr", options.schedule.rate, "Learning rate after the warm-up")->check(CLI::Range(0.0, 10.0))->capture_default_str();
-  command->add_option("--min-lr", options.schedule.rate_min, "Learning rate at the last step")->check(CLI::Range(0.0, 10.0))->capture_default_str();
+  command->add_option("--lr", options.schedule.rate, "Learning rate after the warm-up")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
+  command->add_option("--min-lr", options.schedule.rate_min, "Learning rate at the last step")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
   command->add_option("--warmup", options.schedule.warmup_steps, "Steps of warm-up")->check(count)->capture_default_str();
-  command->add_option("--weight-decay", options.weight_decay, "Decay of matrices; norms do not decay")->check(CLI::Range(0.0, 10.0))->capture_default_str();
+  command->add_option("--weight-decay", options.weight_decay, "Decay of matrices; norms do not decay")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
   command->add_option("--clip", options.clip, "Longest gradient; 0: no clipping")->check(CLI::Range(0.0, 1e9))->capture_default_str();
   command->add_option("--seed", options.seed, "Seed of the weights and the order of the data")->capture_default_str();
-  command->add_option("--dtype", options.dtype, "Precision of matrix products")->check(CLI::IsMember({"auto", "fp32", "bf16"}))->capture_default_str();
+  command->add_option("--dtype", options.dtype, "Precision of matrix products")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16"}))
+      ->capture_default_str();
   command->add_option("--eval-fraction", options.eval_fraction, "Part of the text that is held out and evaluated at the end")
-      ->check(CLI::Range(0.0, 0.9))->capture_default_str();
+      ->check(CLI::Range(0.0, 0.9))
+      ->capture_default_str();
   command->add_option("--threads", options.threads, "CPU threads (default: OMP_NUM_THREADS)")->check(CLI::Range(0, 4096));
 }
 
@@ -246,7 +269,9 @@ void add_generate(CLI::App& app, GenerateCommand& generate) {
   command->add_option("--model", generate.model, "Folder, .safetensors or .gguf")->required();
   command->add_option("--prompt", generate.prompt, "Text to go on with");
   command->add_option("--tokens", generate.options.tokens_max, "At most so many")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  command->add_option("--temperature", generate.options.temperature, "0: the most likely token")->check(CLI::Range(0.0, 100.0))->capture_default_str();
+  command->add_option("--temperature", generate.options.temperature, "0: the most likely token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
   command->add_option("--seed", generate.options.seed, "Seed of the choice")->capture_default_str();
   command->add_option("--top", generate.options.top, "Alternatives to list with --json")->check(CLI::Range(1, 1000))->capture_default_str();
   command->add_flag("--json", generate.as_json, "One line of JSON a token");
@@ -258,7 +283,9 @@ void add_export(CLI::App& app, ExportCommand& exported) {
   auto* command = app.add_subcommand("export", "A checkpoint as a Hugging Face folder and GGUF");
   command->add_option("--checkpoint", exported.checkpoint, "step-… folder, the folder of all checkpoints, or any model")->required();
   command->add_option("--out", exported.out, "Folder to write")->required();
-  command->add_option("--gguf", exported.gguf, "Weights in the GGUF file")->check(CLI::IsMember({"none", "f16", "f32"}))->capture_default_str();
+  command->add_option("--gguf", exported.gguf, "Weights in the GGUF file")
+      ->check(CLI::IsMember({"none", "f16", "f32"}))
+      ->capture_default_str();
 }
 
 int finish(const Result<void>& result) { return result ? kDone : complain(result.error()); }
@@ -280,9 +307,7 @@ int run(int argc, char** argv) {
   add_export(app, export_command);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
-  }
+  } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? kDone : kUsage; }
   if (app.got_subcommand("train")) {
     train_options.export_gguf = kGgufTypes.at(gguf);
     const auto ending = train(train_options);

@@ -109,7 +109,9 @@ at::Tensor attention(const Llama& model, const std::string& layer, const at::Ten
   if (c.kv_heads != c.heads) {
     // Query heads of one group share a key head: 0 0 0 1 1 1, not 0 1 0 1 0 1.
     const auto repeat = [&](const at::Tensor& t) {
-      return t.unsqueeze(2).expand({batch, c.kv_heads, c.heads / c.kv_heads, length, c.head_dim}).reshape({batch, c.heads, length, c.head_dim});
+      return t.unsqueeze(2)
+          .expand({batch, c.kv_heads, c.heads / c.kv_heads, length, c.head_dim})
+          .reshape({batch, c.heads, length, c.head_dim});
     };
     k = repeat(k);
     v = repeat(v);

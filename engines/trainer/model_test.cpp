@@ -13,8 +13,20 @@ namespace centrale::trainer {
 namespace {
 
 ModelConfig small() {
-  return {.vocab_size = 37, .hidden_size = 24, .intermediate_size = 40, .layers = 2, .heads = 6, .kv_heads = 2, .head_dim = 4,
-          .context = 64, .rms_norm_eps = 1e-5, .rope_theta = 100, .initializer_range = 0.3, .tied = false, .bos = {}, .eos = {}};
+  return {.vocab_size = 37,
+          .hidden_size = 24,
+          .intermediate_size = 40,
+          .layers = 2,
+          .heads = 6,
+          .kv_heads = 2,
+          .head_dim = 4,
+          .context = 64,
+          .rms_norm_eps = 1e-5,
+          .rope_theta = 100,
+          .initializer_range = 0.3,
+          .tied = false,
+          .bos = {},
+          .eos = {}};
 }
 
 using Row = std::vector<double>;
@@ -253,7 +265,8 @@ TEST_F(Folder, WeightsOfAnotherShapeAreRefusedByName) {
   auto target = make_llama(files->config, {}, 1);
   const auto outcome = load_weights(*files, target);
   ASSERT_FALSE(outcome);
-  EXPECT_NE(outcome.error().message().find("mlp.down_proj.weight' has the shape [24, 40]; the configuration needs [24, 48]"), std::string::npos)
+  EXPECT_NE(outcome.error().message().find("mlp.down_proj.weight' has the shape [24, 40]; the configuration needs [24, 48]"),
+            std::string::npos)
       << outcome.error().message();
   auto deeper = small();
   deeper.layers = 3;

@@ -11,7 +11,7 @@ struct AdamW {
   double eps = 1e-8;
   double weight_decay = 0.1;
   std::int64_t updates = 0;
-  at::Tensor mean;      // as long as Llama::flat
+  at::Tensor mean;  // as long as Llama::flat
   at::Tensor variance;
 };
 

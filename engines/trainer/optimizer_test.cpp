@@ -9,8 +9,17 @@ namespace centrale::trainer {
 namespace {
 
 Llama tiny() {
-  const ModelConfig config{.vocab_size = 11, .hidden_size = 8, .intermediate_size = 12, .layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 4,
-                           .context = 16, .tied = true, .bos = {}, .eos = {}};
+  const ModelConfig config{.vocab_size = 11,
+                           .hidden_size = 8,
+                           .intermediate_size = 12,
+                           .layers = 1,
+                           .heads = 2,
+                           .kv_heads = 2,
+                           .head_dim = 4,
+                           .context = 16,
+                           .tied = true,
+                           .bos = {},
+                           .eos = {}};
   return make_llama(config, {}, 1);
 }
 
@@ -71,9 +80,7 @@ TEST(Training, LearnsASequenceByHeart) {
     const auto step = loss_sum(model, ids, targets) / 7;
     step.backward();
     loss = step.item<float>();
-    if (i == 0) {
-      EXPECT_NEAR(loss, std::log(11.0), 0.3);
-    }
+    if (i == 0) { EXPECT_NEAR(loss, std::log(11.0), 0.3); }
     clip_gradient(model, 1);
     update(model, optimizer, 0.02);
   }

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <bit>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -179,8 +179,8 @@ Result<Start> prepare(const TrainOptions& options, const Compute& compute, const
 std::string start_to_text(const Result<Start>& start) {
   if (!start) {
     const auto& error = start.error();
-    return json::serialize(json::object{{"kind", static_cast<int>(error.kind)}, {"what", error.what}, {"where", error.where},
-                                        {"remedy", error.remedy}});
+    return json::serialize(
+        json::object{{"kind", static_cast<int>(error.kind)}, {"what", error.what}, {"where", error.where}, {"remedy", error.remedy}});
   }
   const auto& s = start->state;
   return json::serialize(json::object{{"config", config_to_json(start->config)},
@@ -278,8 +278,8 @@ Result<StepOutcome> take_step(Run& run) {
 
 Result<void> save(Run& run) {
   if (run.collective.rank() != 0 || run.saved_step == run.state.step) return {};
-  TRY_ASSIGN(const auto name, save_checkpoint(run.options.checkpoints, run.state, run.model, run.optimizer, run.start.vocabulary,
-                                              run.options.keep));
+  TRY_ASSIGN(const auto name,
+             save_checkpoint(run.options.checkpoints, run.state, run.model, run.optimizer, run.start.vocabulary, run.options.keep));
   run.saved_step = run.state.step;
   report(fmt::format(R"("checkpoint":{},"step":{})", quoted(name), run.state.step));
   return {};
@@ -318,9 +318,10 @@ Result<Ending> run_steps(Run& run) {
       const double tokens_per_s = pace.after(static_cast<double>(step_tokens));
       const auto left = options.schedule.steps - run.state.step;
       // Nine digits are all of a float.
-      report(fmt::format(R"("step":{},"steps":{},"loss":{:.9g},"loss_hex":"{:08x}","lr":{:.6g},"tokens":{},"tokens_per_s":{:.0f},"eta_s":{:.0f})",
-                         run.state.step, options.schedule.steps, outcome->loss, std::bit_cast<std::uint32_t>(outcome->loss), rate,
-                         run.state.tokens, tokens_per_s, static_cast<double>(left * step_tokens) / tokens_per_s));
+      report(fmt::format(
+          R"("step":{},"steps":{},"loss":{:.9g},"loss_hex":"{:08x}","lr":{:.6g},"tokens":{},"tokens_per_s":{:.0f},"eta_s":{:.0f})",
+          run.state.step, options.schedule.steps, outcome->loss, std::bit_cast<std::uint32_t>(outcome->loss), rate, run.state.tokens,
+          tokens_per_s, static_cast<double>(left * step_tokens) / tokens_per_s));
     }
     if (outcome->stop) {
       TRY(save(run));
@@ -385,8 +386,16 @@ Result<Ending> train(const TrainOptions& options) {
     if (start->checkpoint) say(fmt::format("going on from {}", start->checkpoint->folder.string()));
   }
   const auto state = start->state;
-  Run run{options, std::move(collective), std::move(*start), std::move(corpus), sequences, std::move(model), std::move(optimizer),
-          DataOrder(sequences.training, options.seed), state, -1};
+  Run run{options,
+          std::move(collective),
+          std::move(*start),
+          std::move(corpus),
+          sequences,
+          std::move(model),
+          std::move(optimizer),
+          DataOrder(sequences.training, options.seed),
+          state,
+          -1};
   if (run.start.checkpoint) run.saved_step = state.step;
   has_something_to_save = true;
   TRY_ASSIGN(const auto ending, run_steps(run));

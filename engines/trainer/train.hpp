@@ -12,17 +12,17 @@
 namespace centrale::trainer {
 
 struct TrainOptions {
-  std::filesystem::path model;      // config.json; empty: the one of `init`
+  std::filesystem::path model;  // config.json; empty: the one of `init`
   std::filesystem::path data;
   std::filesystem::path tokenizer;  // empty: the one of `init`, or a new one
   std::filesystem::path init;       // weights to go on from
   std::filesystem::path checkpoints;
   std::filesystem::path export_to;  // empty: no export
   ExportGguf export_gguf = ExportGguf::f16;
-  std::int64_t vocab = 0;           // size of a new tokenizer; 0: as the configuration says
+  std::int64_t vocab = 0;  // size of a new tokenizer; 0: as the configuration says
   Schedule schedule;
-  std::int64_t batch = 8;           // sequences a step, over all workers
-  std::int64_t micro_batch = 8;     // sequences at once in one worker
+  std::int64_t batch = 8;        // sequences a step, over all workers
+  std::int64_t micro_batch = 8;  // sequences at once in one worker
   std::int64_t sequence_length = 256;
   double weight_decay = 0.1;
   double clip = 1;

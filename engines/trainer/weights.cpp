@@ -19,18 +19,12 @@ constexpr std::size_t kJsonMax = std::size_t{256} << 20;
 
 /// Our name of a weight to GGUF's, as gguf-py's tensor_mapping has it.
 std::string gguf_name(const std::string& name) {
-  static const std::map<std::string, std::string> whole{{"model.embed_tokens.weight", "token_embd.weight"},
-                                                        {"model.norm.weight", "output_norm.weight"},
-                                                        {"lm_head.weight", "output.weight"}};
-  static const std::map<std::string, std::string> part{{"self_attn.q_proj", "attn_q"},
-                                                       {"self_attn.k_proj", "attn_k"},
-                                                       {"self_attn.v_proj", "attn_v"},
-                                                       {"self_attn.o_proj", "attn_output"},
-                                                       {"mlp.gate_proj", "ffn_gate"},
-                                                       {"mlp.up_proj", "ffn_up"},
-                                                       {"mlp.down_proj", "ffn_down"},
-                                                       {"input_layernorm", "attn_norm"},
-                                                       {"post_attention_layernorm", "ffn_norm"}};
+  static const std::map<std::string, std::string> whole{
+      {"model.embed_tokens.weight", "token_embd.weight"}, {"model.norm.weight", "output_norm.weight"}, {"lm_head.weight", "output.weight"}};
+  static const std::map<std::string, std::string> part{
+      {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},   {"self_attn.v_proj", "attn_v"},
+      {"self_attn.o_proj", "attn_output"}, {"mlp.gate_proj", "ffn_gate"},    {"mlp.up_proj", "ffn_up"},
+      {"mlp.down_proj", "ffn_down"},       {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"}};
   if (const auto found = whole.find(name); found != whole.end()) return found->second;
   // model.layers.7.mlp.up_proj.weight
   const auto number = std::string_view("model.layers.").size();
@@ -176,7 +170,8 @@ Result<Vocabulary> open_tokenizer(const fs::path& path) {
 Result<ModelFiles> open_model(const fs::path& path) {
   std::error_code code;
   if (!fs::exists(path, code)) {
-    return fail(ErrorKind::not_found, "no such file or folder", path.string(), "check the path; relative paths start at the current folder");
+    return fail(ErrorKind::not_found, "no such file or folder", path.string(),
+                "check the path; relative paths start at the current folder");
   }
   if (path.extension() == ".gguf") return open_gguf(path);
   const bool is_folder = fs::is_directory(path, code);

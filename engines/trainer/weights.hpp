@@ -14,8 +14,8 @@ namespace centrale::trainer {
 struct ModelFiles {
   ModelConfig config;
   std::optional<Vocabulary> vocabulary;
-  std::filesystem::path gguf;                       // empty for safetensors
-  std::vector<std::filesystem::path> safetensors;   // the shards
+  std::filesystem::path gguf;                      // empty for safetensors
+  std::vector<std::filesystem::path> safetensors;  // the shards
 };
 
 /// `path` is a folder with config.json and *.safetensors or with one *.gguf, or such a file itself.

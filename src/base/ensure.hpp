@@ -14,5 +14,4 @@ namespace centrale {
 
 }  // namespace centrale
 
-#define ensure(condition) \
-  (static_cast<bool>(condition) ? static_cast<void>(0) : ::centrale::broken_belief(#condition, __FILE__, __LINE__))
+#define ensure(condition) (static_cast<bool>(condition) ? static_cast<void>(0) : ::centrale::broken_belief(#condition, __FILE__, __LINE__))

@@ -17,14 +17,30 @@ struct Id {
   [[nodiscard]] constexpr explicit operator bool() const { return value != 0; }
 };
 
-struct JobTag { static constexpr char kPrefix = 'j'; };
-struct TaskTag { static constexpr char kPrefix = 't'; };
-struct ServiceTag { static constexpr char kPrefix = 's'; };
-struct NodeTag { static constexpr char kPrefix = 'n'; };
-struct ChipTag { static constexpr char kPrefix = 'c'; };
-struct TenantTag { static constexpr char kPrefix = 'u'; };
-struct KeyTag { static constexpr char kPrefix = 'k'; };
-struct TimerTag { static constexpr char kPrefix = 'm'; };
+struct JobTag {
+  static constexpr char kPrefix = 'j';
+};
+struct TaskTag {
+  static constexpr char kPrefix = 't';
+};
+struct ServiceTag {
+  static constexpr char kPrefix = 's';
+};
+struct NodeTag {
+  static constexpr char kPrefix = 'n';
+};
+struct ChipTag {
+  static constexpr char kPrefix = 'c';
+};
+struct TenantTag {
+  static constexpr char kPrefix = 'u';
+};
+struct KeyTag {
+  static constexpr char kPrefix = 'k';
+};
+struct TimerTag {
+  static constexpr char kPrefix = 'm';
+};
 
 using JobId = Id<JobTag>;
 using TaskId = Id<TaskTag>;  // one attempt of a job, or one life of a replica
@@ -44,14 +60,10 @@ template <class Tag>
 /// The inverse of to_string; nothing for any other text.
 template <class Tag>
 [[nodiscard]] std::optional<Id<Tag>> parse_id(std::string_view text) {
-  if (text.size() < 2 || text.size() > 20 || text.front() != Tag::kPrefix || text[1] == '0') {
-    return std::nullopt;
-  }
+  if (text.size() < 2 || text.size() > 20 || text.front() != Tag::kPrefix || text[1] == '0') { return std::nullopt; }
   std::uint64_t value = 0;
   for (const char c : text.substr(1)) {
-    if (c < '0' || c > '9') {
-      return std::nullopt;
-    }
+    if (c < '0' || c > '9') { return std::nullopt; }
     value = value * 10 + static_cast<std::uint64_t>(c - '0');
   }
   return Id<Tag>{value};

@@ -21,7 +21,9 @@ static_assert(sizeof(JsonValue) == sizeof(dom::object::iterator) && std::is_triv
 static_assert(sizeof(JsonValue) == sizeof(dom::array::iterator) && std::is_trivially_copyable_v<dom::array::iterator>);
 
 template <class Handle>
-JsonValue pack(const Handle& handle) { return std::bit_cast<JsonValue>(handle); }
+JsonValue pack(const Handle& handle) {
+  return std::bit_cast<JsonValue>(handle);
+}
 dom::element element_of(JsonValue v) { return std::bit_cast<dom::element>(v); }
 dom::object::iterator field_of(JsonValue v) { return std::bit_cast<dom::object::iterator>(v); }
 dom::array::iterator item_of(JsonValue v) { return std::bit_cast<dom::array::iterator>(v); }
@@ -72,9 +74,7 @@ JsonWriter& JsonWriter::text(std::string_view value) {
     }
     const std::size_t start = at;
     if (c >= 0x80) {
-      if (next_code_point(value, at) != 0xFFFD) {
-        continue;
-      }
+      if (next_code_point(value, at) != 0xFFFD) { continue; }
       out_.append(value, copied, start - copied).append("\xEF\xBF\xBD");
     } else {
       out_.append(value, copied, start - copied);
@@ -99,17 +99,15 @@ JsonWriter& JsonWriter::text(std::string_view value) {
 }
 
 JsonWriter& JsonWriter::number(double value) {
-  if (!std::isfinite(value)) {
-    return null();
-  }
+  if (!std::isfinite(value)) { return null(); }
   if (value == 0 && std::signbit(value)) {
     return raw("-0.0");  // "-0" would be read as the integer
   }
   // Shortest may be all digits; beyond 64 bits a reader would take it for an integer that is too large.
   char digits[32];
   char* const end = digits + sizeof digits;
-  const auto [last, code] = std::abs(value) < 1e15 ? std::to_chars(digits, end, value)
-                                                   : std::to_chars(digits, end, value, std::chars_format::scientific);
+  const auto [last, code] =
+      std::abs(value) < 1e15 ? std::to_chars(digits, end, value) : std::to_chars(digits, end, value, std::chars_format::scientific);
   return raw({digits, static_cast<std::size_t>(last - digits)});
 }
 
@@ -134,9 +132,7 @@ void JsonSource::fail_with(std::string what, std::string remedy) {
   }
 }
 
-void JsonSource::wrong(Value value, std::string_view wanted) {
-  fail_with(fmt::format("wants {}, found {}", wanted, shown(value)));
-}
+void JsonSource::wrong(Value value, std::string_view wanted) { fail_with(fmt::format("wants {}, found {}", wanted, shown(value))); }
 
 void JsonSource::bad_name(Value, std::string_view name, std::span<const std::string_view> names, std::string_view what) {
   fail_with(fmt::format("unknown {} '{}'", what, shorten(name, kShownMax)), nearest_remedy(name, names));
@@ -157,16 +153,12 @@ Error JsonSource::error() && {
 }
 
 void JsonSource::read(Value value, bool& out) {
-  if (element_of(value).get(out) != simdjson::SUCCESS) {
-    wrong(value, "true or false");
-  }
+  if (element_of(value).get(out) != simdjson::SUCCESS) { wrong(value, "true or false"); }
 }
 
 void JsonSource::read(Value value, std::int64_t& out) {
   const dom::element element = element_of(value);
-  if (element.get(out) == simdjson::SUCCESS) {
-    return;
-  }
+  if (element.get(out) == simdjson::SUCCESS) { return; }
   double number = 0;  // 3.0 is a whole number too; beyond 2^53 a double no longer says which
   if (element.is_double() && element.get(number) == simdjson::SUCCESS && std::trunc(number) == number &&
       std::abs(number) <= 9007199254740992.0) {
@@ -177,9 +169,7 @@ void JsonSource::read(Value value, std::int64_t& out) {
 }
 
 void JsonSource::read(Value value, std::uint64_t& out) {
-  if (element_of(value).get(out) == simdjson::SUCCESS) {
-    return;
-  }
+  if (element_of(value).get(out) == simdjson::SUCCESS) { return; }
   std::int64_t number = 0;
   const dom::element element = element_of(value);
   if (!element.is_double()) {
@@ -187,9 +177,7 @@ void JsonSource::read(Value value, std::uint64_t& out) {
     return;
   }
   read(value, number);
-  if (!failed_ && number < 0) {
-    wrong(value, "a whole number, not negative");
-  }
+  if (!failed_ && number < 0) { wrong(value, "a whole number, not negative"); }
   out = static_cast<std::uint64_t>(number);
 }
 
@@ -197,13 +185,9 @@ void JsonSource::read(Value value, double& out) {
   const dom::element element = element_of(value);
   if (element.is_null()) {
     out = std::numeric_limits<double>::quiet_NaN();  // how non-finite numbers are written
-    if (!strict_) {
-      return;
-    }
+    if (!strict_) { return; }
   }
-  if (element.get(out) != simdjson::SUCCESS) {
-    wrong(value, "a number");
-  }
+  if (element.get(out) != simdjson::SUCCESS) { wrong(value, "a number"); }
 }
 
 void JsonSource::read(Value value, std::string& out) {
@@ -268,9 +252,7 @@ JsonSource::Map JsonSource::open_map(Value value) {
 }
 
 bool JsonSource::take(Map& map, std::string_view key, Value& value) {
-  if (failed_) {
-    return false;
-  }
+  if (failed_) { return false; }
   // We write in the order in which we read: the next key is nearly always the one wanted.
   const auto end = field_of(map.end);
   for (auto at = field_of(map.current); at != end; ++at) {
@@ -294,9 +276,7 @@ bool JsonSource::take(Map& map, std::string_view key, Value& value) {
 
 bool JsonSource::next(Map& map, std::string_view& key, Value& value) {
   auto at = field_of(map.current);
-  if (failed_ || !(at != field_of(map.end))) {
-    return false;
-  }
+  if (failed_ || !(at != field_of(map.end))) { return false; }
   key = at.key();
   value = pack(at.value());
   map.current = pack(++at);
@@ -306,23 +286,17 @@ bool JsonSource::next(Map& map, std::string_view& key, Value& value) {
 bool JsonSource::all_taken(const Map& map) const {
   std::size_t size = 0;
   const auto end = field_of(map.end);
-  for (auto at = field_of(map.begin); at != end; ++at) {
-    ++size;
-  }
+  for (auto at = field_of(map.begin); at != end; ++at) { ++size; }
   return size == map.taken;
 }
 
 void JsonSource::no_repeats(const Map& map) {
   std::vector<std::string_view> keys;
   const auto end = field_of(map.end);
-  for (auto at = field_of(map.begin); at != end; ++at) {
-    keys.push_back(at.key());
-  }
+  for (auto at = field_of(map.begin); at != end; ++at) { keys.push_back(at.key()); }
   std::sort(keys.begin(), keys.end());
   const auto twice = std::adjacent_find(keys.begin(), keys.end());
-  if (twice != keys.end()) {
-    fail_with(fmt::format("key '{}' is given twice", shorten(*twice, kShownMax)), "keep one");
-  }
+  if (twice != keys.end()) { fail_with(fmt::format("key '{}' is given twice", shorten(*twice, kShownMax)), "keep one"); }
 }
 
 void JsonSource::unknown(const Map& map, std::span<const std::string_view> keys) {
@@ -351,9 +325,7 @@ JsonSource::Seq JsonSource::open_seq(Value value) {
 
 bool JsonSource::next(Seq& seq, Value& value) {
   auto at = item_of(seq.current);
-  if (failed_ || !(at != item_of(seq.end))) {
-    return false;
-  }
+  if (failed_ || !(at != item_of(seq.end))) { return false; }
   value = pack(*at);
   seq.current = pack(++at);
   return true;
@@ -376,21 +348,15 @@ Result<JsonValue> JsonReader::parse(std::string_view text, JsonStrictness strict
   auto& [parser, padded] = *parser_;
   // simdjson reads past the end; its own copy into a padded buffer would be allocated anew each time.
   const std::size_t wanted = text.size() + simdjson::SIMDJSON_PADDING;
-  if (padded.size() < wanted) {
-    padded.resize(std::max(wanted, padded.size() * 2));
-  }
+  if (padded.size() < wanted) { padded.resize(std::max(wanted, padded.size() * 2)); }
   std::copy(text.begin(), text.end(), padded.begin());
   simdjson::error_code code = simdjson::SUCCESS;
   if (parser.capacity() < text.size() || parser.max_depth() != kJsonDepthMax) {
     code = parser.allocate(std::max<std::size_t>(text.size(), 4096), kJsonDepthMax);
   }
   dom::element root;
-  if (code == simdjson::SUCCESS) {
-    code = parser.parse(padded.data(), text.size(), false).get(root);
-  }
-  if (code != simdjson::SUCCESS) {
-    return fail(ErrorKind::invalid, std::string(explain(code)));
-  }
+  if (code == simdjson::SUCCESS) { code = parser.parse(padded.data(), text.size(), false).get(root); }
+  if (code != simdjson::SUCCESS) { return fail(ErrorKind::invalid, std::string(explain(code))); }
   return pack(root);
 }
 

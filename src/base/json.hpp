@@ -32,25 +32,46 @@ class JsonWriter {
  public:
   explicit JsonWriter(std::string& out) : out_(out), start_(out.size()) {}
 
-  JsonWriter& begin_object() { separate(); out_ += '{'; return *this; }
-  JsonWriter& end_object() { out_ += '}'; return *this; }
-  JsonWriter& begin_array() { separate(); out_ += '['; return *this; }
-  JsonWriter& end_array() { out_ += ']'; return *this; }
-  JsonWriter& key(std::string_view name) { text(name); out_ += ':'; return *this; }
+  JsonWriter& begin_object() {
+    separate();
+    out_ += '{';
+    return *this;
+  }
+  JsonWriter& end_object() {
+    out_ += '}';
+    return *this;
+  }
+  JsonWriter& begin_array() {
+    separate();
+    out_ += '[';
+    return *this;
+  }
+  JsonWriter& end_array() {
+    out_ += ']';
+    return *this;
+  }
+  JsonWriter& key(std::string_view name) {
+    text(name);
+    out_ += ':';
+    return *this;
+  }
   JsonWriter& text(std::string_view value);
   JsonWriter& boolean(bool value) { return raw(value ? std::string_view("true") : std::string_view("false")); }
   JsonWriter& null() { return raw("null"); }
   JsonWriter& number(double value);
   template <class T>
-    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  JsonWriter& number(T value) {
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) JsonWriter& number(T value) {
     char digits[24];
     separate();
     out_.append(digits, static_cast<std::size_t>(std::to_chars(digits, digits + sizeof digits, value).ptr - digits));
     return *this;
   }
   /// Text that is JSON already.
-  JsonWriter& raw(std::string_view json) { separate(); out_ += json; return *this; }
+  JsonWriter& raw(std::string_view json) {
+    separate();
+    out_ += json;
+    return *this;
+  }
 
   /// A key of a described struct: known to need no escapes.
   void plain_key(const char* name) {
@@ -59,9 +80,7 @@ class JsonWriter {
     const std::size_t at = out_.size();
     out_.resize(at + length + 3 + (comma ? 1 : 0));
     char* p = out_.data() + at;
-    if (comma) {
-      *p++ = ',';
-    }
+    if (comma) { *p++ = ','; }
     *p++ = '"';
     std::memcpy(p, name, length);
     p[length] = '"';
@@ -72,9 +91,7 @@ class JsonWriter {
   void separate() {
     if (out_.size() > start_) {
       const char last = out_.back();
-      if (last != '{' && last != '[' && last != ':') {
-        out_ += ',';
-      }
+      if (last != '{' && last != '[' && last != ':') { out_ += ','; }
     }
   }
   std::string& out_;
@@ -109,9 +126,7 @@ void write_value(JsonWriter& writer, const T& value) {
     writer.text(enum_name(value));
   } else if constexpr (std::is_same_v<T, TextMap>) {
     writer.begin_object();
-    for (const auto& [name, text] : value) {
-      writer.key(name).text(text);
-    }
+    for (const auto& [name, text] : value) { writer.key(name).text(text); }
     writer.end_object();
   } else if constexpr (is_vector<T>) {
     writer.begin_array();
@@ -251,9 +266,7 @@ class JsonReader {
     TRY_ASSIGN(const JsonValue root, parse(text, strictness));
     JsonSource source(strictness);
     read_value(source, root, out);
-    if (source.failed()) {
-      return std::unexpected(std::move(source).error());
-    }
+    if (source.failed()) { return std::unexpected(std::move(source).error()); }
     return {};
   }
   /// For those who read by hand, with a JsonSource.

@@ -34,22 +34,57 @@ struct Whole {
   Time at;
   Part inner;
 };
-struct Started { JobId job; };
-struct Ended { JobId job; std::int64_t code = 0; std::string message; };
+struct Started {
+  JobId job;
+};
+struct Ended {
+  JobId job;
+  std::int64_t code = 0;
+  std::string message;
+};
 using Happening = std::variant<Started, Ended>;
 
-template <class V> void describe(V& v, Part& p) { v("label", p.label); v("count", p.count); }
-template <class V> void describe(V& v, Whole& w) {
-  v("flag", w.flag); v("small", w.small); v("number", w.number); v("large", w.large); v("ratio", w.ratio); v("text", w.text);
-  v("colour", w.colour); v("parts", w.parts); v("bits", w.bits); v("maybe", w.maybe); v("env", w.env); v("job", w.job);
-  v("span", w.span); v("size", w.size); v("power", w.power); v("at", w.at); v("inner", w.inner);
+template <class V>
+void describe(V& v, Part& p) {
+  v("label", p.label);
+  v("count", p.count);
 }
-template <class V> void describe(V& v, Started& e) { v("job", e.job); }
-template <class V> void describe(V& v, Ended& e) { v("job", e.job); v("code", e.code); v("message", e.message); }
+template <class V>
+void describe(V& v, Whole& w) {
+  v("flag", w.flag);
+  v("small", w.small);
+  v("number", w.number);
+  v("large", w.large);
+  v("ratio", w.ratio);
+  v("text", w.text);
+  v("colour", w.colour);
+  v("parts", w.parts);
+  v("bits", w.bits);
+  v("maybe", w.maybe);
+  v("env", w.env);
+  v("job", w.job);
+  v("span", w.span);
+  v("size", w.size);
+  v("power", w.power);
+  v("at", w.at);
+  v("inner", w.inner);
+}
+template <class V>
+void describe(V& v, Started& e) {
+  v("job", e.job);
+}
+template <class V>
+void describe(V& v, Ended& e) {
+  v("job", e.job);
+  v("code", e.code);
+  v("message", e.message);
+}
 
 }  // namespace
-template <> inline constexpr std::array<std::string_view, 2> kEnumNames<Colour>{"red", "green"};
-template <> inline constexpr std::array<std::string_view, 2> kVariantNames<Happening>{"started", "ended"};
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<Colour>{"red", "green"};
+template <>
+inline constexpr std::array<std::string_view, 2> kVariantNames<Happening>{"started", "ended"};
 namespace {
 
 template <class T>
@@ -109,11 +144,10 @@ TEST(Json, WritesEveryKindOfField) {
   w.span = seconds(3);
   w.at = {99};
   const std::string text = json(w);
-  EXPECT_EQ(text,
-            R"({"flag":true,"small":1,"number":-5,"large":0,"ratio":0.5,"text":"default","colour":"green",)"
-            R"("parts":[{"label":"x","count":1},{"label":"y","count":2}],"bits":[true,false],"maybe":null,)"
-            R"("env":{"Z":"1","A":"q\"q"},"job":12,"span":3000000000,"size":0,"power":0,"at":99,)"
-            R"("inner":{"label":"","count":7}})");
+  EXPECT_EQ(text, R"({"flag":true,"small":1,"number":-5,"large":0,"ratio":0.5,"text":"default","colour":"green",)"
+                  R"("parts":[{"label":"x","count":1},{"label":"y","count":2}],"bits":[true,false],"maybe":null,)"
+                  R"("env":{"Z":"1","A":"q\"q"},"job":12,"span":3000000000,"size":0,"power":0,"at":99,)"
+                  R"("inner":{"label":"","count":7}})");
   Whole back;
   back.text = "overwritten";
   ASSERT_TRUE(read_json(text, back, JsonStrictness::lenient));
@@ -154,7 +188,8 @@ TEST(Json, ErrorsNameThePathAndTheNearestKey) {
 }
 
 TEST(Json, RefusesWhatIsNotJson) {
-  for (const char* text : {"", "{", "{\"flag\":tru}", "nul", "{} {}", "{\"a\":\"\xFF\"}", "{'a':1}", "{\"text\":\"\\ud800\"}", "{\"text\":\"\n\"}"}) {
+  for (const char* text :
+       {"", "{", "{\"flag\":tru}", "nul", "{} {}", "{\"a\":\"\xFF\"}", "{'a':1}", "{\"text\":\"\\ud800\"}", "{\"text\":\"\n\"}"}) {
     EXPECT_NE(error_of<Whole>(text), "no error") << text;
     EXPECT_NE(error_of<Whole>(text, JsonStrictness::lenient), "no error") << text;
   }
@@ -195,7 +230,8 @@ TEST(Json, VariantsAreTagged) {
   ASSERT_TRUE(read_json(json(ended), back, JsonStrictness::lenient));
   EXPECT_EQ(json(back), json(ended));
   EXPECT_EQ(error_of<Happening>(R"({"endet":{}})", JsonStrictness::lenient), "unknown key 'endet'; nearest: ended");
-  EXPECT_EQ(error_of<Happening>(R"({"ended":{"code":"x"}})", JsonStrictness::lenient), "ended.code: wants a whole number, found text \"x\"");
+  EXPECT_EQ(error_of<Happening>(R"({"ended":{"code":"x"}})", JsonStrictness::lenient),
+            "ended.code: wants a whole number, found text \"x\"");
   EXPECT_EQ(error_of<Happening>("{}"), "wants an object with one key, found an object");
   EXPECT_EQ(error_of<Happening>(R"({"ended":{},"started":{}})"), "wants an object with one key, found an object");
 }

@@ -36,9 +36,7 @@ struct FieldReader {
     typename Source::Value value;
     if (source.take(map, name, value)) {
       read_value(source, value, field);
-      if (source.failed()) {
-        source.inside(std::string_view(name));
-      }
+      if (source.failed()) { source.inside(std::string_view(name)); }
     }
   }
 };
@@ -47,7 +45,9 @@ struct FieldReader {
 struct KeyCollector {
   std::vector<std::string_view>& keys;
   template <class T>
-  void operator()(const char* name, T&, const char* = "") { keys.emplace_back(name); }
+  void operator()(const char* name, T&, const char* = "") {
+    keys.emplace_back(name);
+  }
 };
 
 template <class Source, class T>
@@ -68,25 +68,22 @@ void read_variant(Source& source, typename Source::Value value, std::variant<T..
   auto map = source.open_map(value);
   std::string_view name;
   typename Source::Value inner;
-  if (source.failed()) {
-    return;
-  }
+  if (source.failed()) { return; }
   if (!source.next(map, name, inner)) {
     source.wrong(value, "an object with one key");
     return;
   }
   const auto& names = kVariantNames<std::variant<T...>>;
   std::size_t index = 0;
-  while (index < names.size() && names[index] != name) {
-    ++index;
-  }
+  while (index < names.size() && names[index] != name) { ++index; }
   if (index == names.size()) {
     source.bad_name(value, name, names, "key");
     return;
   }
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     (void)((index == I && (read_value(source, inner, out.template emplace<I>()), true)) || ...);
-  }(std::index_sequence_for<T...>{});
+  }
+  (std::index_sequence_for<T...>{});
   if (source.failed()) {
     source.inside(name);
   } else if (source.next(map, name, inner)) {
@@ -103,20 +100,14 @@ void read_text_map(Source& source, typename Source::Value value, TextMap& out) {
   while (!source.failed() && source.next(map, key, inner)) {
     auto& [name, text] = out.emplace_back(key, std::string());
     source.read(inner, text);
-    if (source.failed()) {
-      source.inside(std::string_view(name));
-    }
+    if (source.failed()) { source.inside(std::string_view(name)); }
   }
-  if (!source.failed() && out.size() > 1) {
-    source.no_repeats(map);
-  }
+  if (!source.failed() && out.size() > 1) { source.no_repeats(map); }
 }
 
 template <class Source, class T>
 void read_value(Source& source, typename Source::Value value, T& out) {
-  if (source.null_is_default() && source.is_null(value)) {
-    return;
-  }
+  if (source.null_is_default() && source.is_null(value)) { return; }
   if constexpr (std::is_same_v<T, TextMap>) {
     read_text_map(source, value, out);
   } else if constexpr (is_vector<T>) {
@@ -163,9 +154,7 @@ void read_value(Source& source, typename Source::Value value, T& out) {
     if (!source.failed()) {
       const auto& names = kEnumNames<T>;
       std::size_t index = 0;
-      while (index < names.size() && names[index] != name) {
-        ++index;
-      }
+      while (index < names.size() && names[index] != name) { ++index; }
       if (index == names.size()) {
         source.bad_name(value, name, names, "value");
       } else {
@@ -188,9 +177,7 @@ void read_value(Source& source, typename Source::Value value, T& out) {
   } else {
     static_assert(Described<T>, "give the type a describe(), or teach read_value about it");
     auto map = source.open_map(value);
-    if (!source.failed()) {
-      read_struct(source, map, out);
-    }
+    if (!source.failed()) { read_struct(source, map, out); }
   }
 }
 

@@ -42,17 +42,29 @@ struct AnyVisitor {
 };
 
 template <class T>
-concept Described = std::is_class_v<T> && requires(AnyVisitor v, T& t) { describe(v, t); };
+concept Described = std::is_class_v<T> && requires(AnyVisitor v, T& t) {
+  describe(v, t);
+};
 
-template <class T> inline constexpr bool is_vector = false;
-template <class T> inline constexpr bool is_vector<std::vector<T>> = true;
-template <class T> inline constexpr bool is_optional = false;
-template <class T> inline constexpr bool is_optional<std::optional<T>> = true;
-template <class T> inline constexpr bool is_variant = false;
-template <class... T> inline constexpr bool is_variant<std::variant<T...>> = true;
-template <class T> inline constexpr bool is_id = false;
-template <class T> inline constexpr bool is_id<Id<T>> = true;
-template <class T> inline constexpr bool is_amount = false;
-template <class T> inline constexpr bool is_amount<Amount<T>> = true;
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+template <class T>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+template <class T>
+inline constexpr bool is_variant = false;
+template <class... T>
+inline constexpr bool is_variant<std::variant<T...>> = true;
+template <class T>
+inline constexpr bool is_id = false;
+template <class T>
+inline constexpr bool is_id<Id<T>> = true;
+template <class T>
+inline constexpr bool is_amount = false;
+template <class T>
+inline constexpr bool is_amount<Amount<T>> = true;
 
 }  // namespace centrale

@@ -34,8 +34,7 @@ struct Error {
 template <class T>
 using Result = std::expected<T, Error>;
 
-[[nodiscard]] inline std::unexpected<Error> fail(ErrorKind kind, std::string what, std::string where = {},
-                                                 std::string remedy = {}) {
+[[nodiscard]] inline std::unexpected<Error> fail(ErrorKind kind, std::string what, std::string where = {}, std::string remedy = {}) {
   return std::unexpected(Error{kind, std::move(what), std::move(where), std::move(remedy)});
 }
 
@@ -44,17 +43,15 @@ using Result = std::expected<T, Error>;
 // Propagates an error from a Result<void>-like expression.
 #define CENTRALE_CONCAT_INNER(a, b) a##b
 #define CENTRALE_CONCAT(a, b) CENTRALE_CONCAT_INNER(a, b)
-#define TRY(expression)                                                                         \
-  do {                                                                                          \
-    if (auto&& try_result_ = (expression); !try_result_) {                                      \
-      return std::unexpected(std::forward<decltype(try_result_)>(try_result_).error());         \
-    }                                                                                           \
+#define TRY(expression)                                                                 \
+  do {                                                                                  \
+    if (auto&& try_result_ = (expression); !try_result_) {                              \
+      return std::unexpected(std::forward<decltype(try_result_)>(try_result_).error()); \
+    }                                                                                   \
   } while (false)
 // TRY_ASSIGN(auto file, open(path));
 #define TRY_ASSIGN(target, expression) TRY_ASSIGN_IMPL(CENTRALE_CONCAT(try_value_, __LINE__), target, expression)
-#define TRY_ASSIGN_IMPL(name, target, expression) \
-  auto name = (expression);                       \
-  if (!name) {                                    \
-    return std::unexpected(std::move(name).error()); \
-  }                                               \
+#define TRY_ASSIGN_IMPL(name, target, expression)                 \
+  auto name = (expression);                                       \
+  if (!name) { return std::unexpected(std::move(name).error()); } \
   target = *std::move(name)

@@ -100,9 +100,7 @@ TEST(Text, ScaledNumbers) {
   EXPECT_EQ(parse_scaled("0.08925", 1'000'000), 89'250);
   EXPECT_EQ(parse_scaled("3", 10), 30);
   EXPECT_EQ(parse_scaled("0.0000009", 1'000'000), 0);
-  for (const char* bad : {"", "-1", "+1", "1e3", "1 ", "1.2.3", ".", "9223372036854775807"}) {
-    EXPECT_FALSE(parse_scaled(bad, 10)) << bad;
-  }
+  for (const char* bad : {"", "-1", "+1", "1e3", "1 ", "1.2.3", ".", "9223372036854775807"}) { EXPECT_FALSE(parse_scaled(bad, 10)) << bad; }
 }
 
 TEST(Text, Times) {
@@ -145,7 +143,9 @@ TEST(Text, Utf8) {
   EXPECT_EQ(shorten("hello", 5), "hello");
   EXPECT_EQ(shorten("hello!", 5), "hello…");
   EXPECT_EQ(shorten("ab中", 4), "ab…");
-  EXPECT_EQ(shorten("a\nb", 9), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(shorten("a\nb", 9),
+            "a\xEF\xBF\xBD"
+            "b");
 }
 
 TEST(Text, Widths) {
@@ -165,8 +165,8 @@ TEST(Text, Names) {
   EXPECT_TRUE(is_valid_name("train-small"));
   EXPECT_TRUE(is_valid_name("7b"));
   EXPECT_TRUE(is_valid_name(std::string(63, 'a')));
-  for (const std::string& bad : {std::string(), std::string("-a"), std::string("a-"), std::string("A"), std::string("a_b"), std::string("a.b"),
-                                 std::string(64, 'a'), std::string("é")}) {
+  for (const std::string& bad : {std::string(), std::string("-a"), std::string("a-"), std::string("A"), std::string("a_b"),
+                                 std::string("a.b"), std::string(64, 'a'), std::string("é")}) {
     EXPECT_FALSE(is_valid_name(bad)) << bad;
   }
 }

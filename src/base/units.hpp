@@ -11,14 +11,20 @@ template <class Unit>
 struct Amount {
   std::int64_t value = 0;
   constexpr auto operator<=>(const Amount&) const = default;
-  constexpr Amount& operator+=(Amount other) { value += other.value; return *this; }
-  constexpr Amount& operator-=(Amount other) { value -= other.value; return *this; }
+  constexpr Amount& operator+=(Amount other) {
+    value += other.value;
+    return *this;
+  }
+  constexpr Amount& operator-=(Amount other) {
+    value -= other.value;
+    return *this;
+  }
   friend constexpr Amount operator+(Amount a, Amount b) { return {a.value + b.value}; }
   friend constexpr Amount operator-(Amount a, Amount b) { return {a.value - b.value}; }
   friend constexpr Amount operator*(Amount a, std::int64_t n) { return {a.value * n}; }
 };
 
-using Nanos = Amount<struct NanosUnit>;          // a span of time, ns
+using Nanos = Amount<struct NanosUnit>;  // a span of time, ns
 using Bytes = Amount<struct BytesUnit>;
 using Millijoules = Amount<struct MillijouleUnit>;
 using Milliwatts = Amount<struct MilliwattUnit>;

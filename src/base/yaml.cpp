@@ -37,9 +37,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { leaf(mark, anchor, {}); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
-    if (found == anchors_.end()) {
-      throw Refused{line(mark), "an alias stands inside of what it names", "write it out"};
-    }
+    if (found == anchors_.end()) { throw Refused{line(mark), "an alias stands inside of what it names", "write it out"}; }
     count(mark, found->second.nodes, found->second.text);
     attach(found->second.node);
   }
@@ -47,9 +45,7 @@ class TreeBuilder final : public YAML::EventHandler {
     YamlNode node;
     node.kind = YamlNode::Kind::scalar;
     node.quoted = tag == "!" || tag == "tag:yaml.org,2002:str";
-    if (!node.quoted) {
-      refuse_tag(mark, tag);
-    }
+    if (!node.quoted) { refuse_tag(mark, tag); }
     node.text = value;
     leaf(mark, anchor, std::move(node));
   }
@@ -113,15 +109,11 @@ class TreeBuilder final : public YAML::EventHandler {
     const std::size_t size = node.text.size();
     const std::uint32_t at = add(mark, std::move(node));
     attach(at);
-    if (anchor != YAML::NullAnchor) {
-      anchors_[anchor] = {at, 1, size};
-    }
+    if (anchor != YAML::NullAnchor) { anchors_[anchor] = {at, 1, size}; }
   }
   void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YamlNode::Kind kind) {
     refuse_tag(mark, tag);
-    if (open_.size() >= kYamlDepthMax) {
-      throw Refused{line(mark), "nested too deeply", fmt::format("at most {} levels", kYamlDepthMax)};
-    }
+    if (open_.size() >= kYamlDepthMax) { throw Refused{line(mark), "nested too deeply", fmt::format("at most {} levels", kYamlDepthMax)}; }
     const Open before{0, anchor, node_count_, text_count_};
     YamlNode node;
     node.kind = kind;
@@ -141,13 +133,12 @@ class TreeBuilder final : public YAML::EventHandler {
     std::vector<const YamlNode*> keys;
     for (std::size_t i = 0; i < map.children.size(); i += 2) {
       const YamlNode& key = nodes_[map.children[i]];
-      if (key.kind != YamlNode::Kind::scalar) {
-        throw Refused{key.line, "a key must be text", {}};
-      }
+      if (key.kind != YamlNode::Kind::scalar) { throw Refused{key.line, "a key must be text", {}}; }
       keys.push_back(&key);
     }
     std::stable_sort(keys.begin(), keys.end(), [](const YamlNode* a, const YamlNode* b) { return a->text < b->text; });
-    const auto twice = std::adjacent_find(keys.begin(), keys.end(), [](const YamlNode* a, const YamlNode* b) { return a->text == b->text; });
+    const auto twice =
+        std::adjacent_find(keys.begin(), keys.end(), [](const YamlNode* a, const YamlNode* b) { return a->text == b->text; });
     if (twice != keys.end()) {
       throw Refused{(*std::next(twice))->line, fmt::format("key '{}' is given twice", shorten((*twice)->text, kShownMax)),
                     fmt::format("keep one; the other is in line {}", (*twice)->line)};
@@ -178,9 +169,7 @@ std::uint32_t bad_text_line(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t start = at;
     const char32_t c = next_code_point(text, at);
-    if (c == 0 || (c == 0xFFFD && text.substr(start, at - start) != "\xEF\xBF\xBD")) {
-      return line;
-    }
+    if (c == 0 || (c == 0xFFFD && text.substr(start, at - start) != "\xEF\xBF\xBD")) { return line; }
     line += c == '\n' ? 1 : 0;
   }
   return 0;
@@ -189,12 +178,8 @@ std::uint32_t bad_text_line(std::string_view text) {
 template <class T>
 bool whole_number(const YamlNode& node, T& out) {
   std::string_view text = node.text;
-  if (node.kind != YamlNode::Kind::scalar || node.quoted) {
-    return false;
-  }
-  if (text.starts_with('+')) {
-    text.remove_prefix(1);
-  }
+  if (node.kind != YamlNode::Kind::scalar || node.quoted) { return false; }
+  if (text.starts_with('+')) { text.remove_prefix(1); }
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), out);
   return code == std::errc() && end == text.data() + text.size();
 }
@@ -208,29 +193,20 @@ Result<YamlFile> YamlFile::parse(std::string_view text, std::string_view file) {
   if (text.size() > kYamlSizeMax) {
     return fail(ErrorKind::invalid, fmt::format("is larger than {}", format_bytes({kYamlSizeMax})), std::string(file));
   }
-  if (const std::uint32_t line = bad_text_line(text); line != 0) {
-    return refuse(line, "is not UTF-8 text", "save the file as UTF-8");
-  }
+  if (const std::uint32_t line = bad_text_line(text); line != 0) { return refuse(line, "is not UTF-8 text", "save the file as UTF-8"); }
   YamlFile result;
   result.file_ = file;
   TreeBuilder builder(result.nodes_);
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
-    }
-  } catch (const Refused& refused) {
-    return refuse(refused.line, refused.what, refused.remedy);
-  } catch (const YAML::Exception& e) {
+    while (parser.HandleNextDocument(builder)) {}
+  } catch (const Refused& refused) { return refuse(refused.line, refused.what, refused.remedy); } catch (const YAML::Exception& e) {
     const std::uint32_t line = e.mark.line < 0 ? 1 : static_cast<std::uint32_t>(e.mark.line) + 1;
     return refuse(line, fmt::format("is not YAML: {}", e.msg));
-  } catch (const std::exception& e) {
-    return refuse(1, fmt::format("cannot be read: {}", e.what()));
-  }
+  } catch (const std::exception& e) { return refuse(1, fmt::format("cannot be read: {}", e.what())); }
   for (const std::uint32_t root : builder.roots) {
-    if (result.nodes_[root].kind != YamlNode::Kind::null) {
-      result.roots_.push_back(root);
-    }
+    if (result.nodes_[root].kind != YamlNode::Kind::null) { result.roots_.push_back(root); }
   }
   return result;
 }
@@ -238,9 +214,7 @@ Result<YamlFile> YamlFile::parse(std::string_view text, std::string_view file) {
 const YamlNode* YamlFile::find(std::size_t document, std::string_view key, bool the_key) const {
   const YamlNode& root = nodes_[roots_[document]];
   for (std::size_t i = 0; root.kind == YamlNode::Kind::map && i < root.children.size(); i += 2) {
-    if (nodes_[root.children[i]].text == key) {
-      return &nodes_[root.children[the_key ? i : i + 1]];
-    }
+    if (nodes_[root.children[i]].text == key) { return &nodes_[root.children[the_key ? i : i + 1]]; }
   }
   return nullptr;
 }
@@ -259,9 +233,7 @@ std::string YamlFile::where(std::size_t document, std::string_view key) const {
 
 std::string YamlFile::where(std::size_t document, std::string_view key, std::size_t element) const {
   const YamlNode* node = find(document, key, false);
-  if (node == nullptr || element >= node->children.size()) {
-    return where(document, key);
-  }
+  if (node == nullptr || element >= node->children.size()) { return where(document, key); }
   return fmt::format("{}:{}", file_, nodes_[node->children[element]].line);
 }
 
@@ -291,16 +263,12 @@ void YamlSource::inside(std::size_t index) {
 }
 
 Error YamlSource::error() && {
-  if (!path_.empty()) {
-    error_.what = path_ + ": " + error_.what;
-  }
+  if (!path_.empty()) { error_.what = path_ + ": " + error_.what; }
   return std::move(error_);
 }
 
 void YamlSource::element(Value value) {
-  if (is_null(value)) {
-    wrong(value, "a value");
-  }
+  if (is_null(value)) { wrong(value, "a value"); }
 }
 
 void YamlSource::read(Value value, bool& out) {
@@ -316,21 +284,15 @@ void YamlSource::read(Value value, bool& out) {
 }
 
 void YamlSource::read(Value value, std::int64_t& out) {
-  if (!whole_number(nodes_[value], out)) {
-    wrong(value, "a whole number");
-  }
+  if (!whole_number(nodes_[value], out)) { wrong(value, "a whole number"); }
 }
 
 void YamlSource::read(Value value, std::uint64_t& out) {
-  if (!whole_number(nodes_[value], out)) {
-    wrong(value, "a whole number, not negative");
-  }
+  if (!whole_number(nodes_[value], out)) { wrong(value, "a whole number, not negative"); }
 }
 
 void YamlSource::read(Value value, double& out) {
-  if (!whole_number(nodes_[value], out) || !std::isfinite(out)) {
-    wrong(value, "a number");
-  }
+  if (!whole_number(nodes_[value], out) || !std::isfinite(out)) { wrong(value, "a number"); }
 }
 
 void YamlSource::read(Value value, std::string& out) {
@@ -363,9 +325,7 @@ void YamlSource::read_size(Value value, Bytes& out) {
 }
 
 YamlSource::Map YamlSource::open_map(Value value) {
-  if (nodes_[value].kind != YamlNode::Kind::map) {
-    wrong(value, "keys and values");
-  }
+  if (nodes_[value].kind != YamlNode::Kind::map) { wrong(value, "keys and values"); }
   return {value, 0, 0};
 }
 
@@ -383,9 +343,7 @@ bool YamlSource::take(Map& map, std::string_view key, Value& value) {
 
 bool YamlSource::next(Map& map, std::string_view& key, Value& value) {
   const auto& children = nodes_[map.node].children;
-  if (failed_ || map.at >= children.size()) {
-    return false;
-  }
+  if (failed_ || map.at >= children.size()) { return false; }
   key = nodes_[children[map.at]].text;
   value = children[map.at + 1];
   map.at += 2;
@@ -396,9 +354,7 @@ bool YamlSource::all_taken(const Map& map) const { return map.taken * 2 == nodes
 
 void YamlSource::unknown(const Map& map, std::span<const std::string_view> keys) {
   std::vector<std::string_view> known(keys.begin(), keys.end());
-  if (map.node == allowed_at_ && !allowed_.empty()) {
-    known.push_back(allowed_);
-  }
+  if (map.node == allowed_at_ && !allowed_.empty()) { known.push_back(allowed_); }
   const auto& children = nodes_[map.node].children;
   for (std::size_t i = 0; i < children.size(); i += 2) {
     if (std::find(known.begin(), known.end(), nodes_[children[i]].text) == known.end()) {
@@ -409,17 +365,13 @@ void YamlSource::unknown(const Map& map, std::span<const std::string_view> keys)
 }
 
 YamlSource::Seq YamlSource::open_seq(Value value) {
-  if (nodes_[value].kind != YamlNode::Kind::list) {
-    wrong(value, "a list");
-  }
+  if (nodes_[value].kind != YamlNode::Kind::list) { wrong(value, "a list"); }
   return {value, 0};
 }
 
 bool YamlSource::next(Seq& seq, Value& value) {
   const auto& children = nodes_[seq.node].children;
-  if (failed_ || seq.at >= children.size()) {
-    return false;
-  }
+  if (failed_ || seq.at >= children.size()) { return false; }
   value = children[seq.at++];
   return true;
 }

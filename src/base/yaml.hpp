@@ -17,8 +17,8 @@ namespace centrale {
 // What a person writes stays far below these; what a machine sends to hurt us does not.
 inline constexpr std::size_t kYamlSizeMax = 1024 * 1024;
 inline constexpr std::size_t kYamlDepthMax = 32;
-inline constexpr std::size_t kYamlNodesMax = 100'000;           // aliases count as what they stand for
-inline constexpr std::size_t kYamlTextMax = 4 * kYamlSizeMax;   // of all scalars, aliases included
+inline constexpr std::size_t kYamlNodesMax = 100'000;          // aliases count as what they stand for
+inline constexpr std::size_t kYamlTextMax = 4 * kYamlSizeMax;  // of all scalars, aliases included
 
 struct YamlNode {
   enum class Kind : unsigned char { null, scalar, list, map } kind = Kind::null;
@@ -44,7 +44,10 @@ class YamlSource {
 
   YamlSource(const std::vector<YamlNode>& nodes, std::string_view file) : nodes_(nodes), file_(file) {}
   /// `key` at the top of `root` is somebody else's to read.
-  void allow(Value root, std::string_view key) { allowed_at_ = root; allowed_ = key; }
+  void allow(Value root, std::string_view key) {
+    allowed_at_ = root;
+    allowed_ = key;
+  }
 
   [[nodiscard]] bool failed() const { return failed_; }
   [[nodiscard]] bool strict() const { return true; }
@@ -109,9 +112,7 @@ class YamlFile {
     YamlSource source(nodes_, file_);
     source.allow(roots_[document], allowed);
     read_value(source, roots_[document], out);
-    if (source.failed()) {
-      return std::unexpected(std::move(source).error());
-    }
+    if (source.failed()) { return std::unexpected(std::move(source).error()); }
     return {};
   }
 

@@ -9,7 +9,10 @@ namespace centrale {
 namespace {
 
 enum class Shape : unsigned char { round, square };
-struct Leg { std::string wood; std::int64_t length = 70; };
+struct Leg {
+  std::string wood;
+  std::int64_t length = 70;
+};
 struct Table {
   std::string name;
   std::int64_t seats = 4;
@@ -23,26 +26,37 @@ struct Table {
   Nanos dries;
   Bytes plan;
 };
-template <class V> void describe(V& v, Leg& l) { v("wood", l.wood); v("length", l.length); }
-template <class V> void describe(V& v, Table& t) {
-  v("name", t.name); v("seats", t.seats); v("height", t.height); v("folds", t.folds); v("shape", t.shape); v("words", t.words);
-  v("legs", t.legs); v("labels", t.labels); v("year", t.year); v("dries", t.dries); v("plan", t.plan);
+template <class V>
+void describe(V& v, Leg& l) {
+  v("wood", l.wood);
+  v("length", l.length);
+}
+template <class V>
+void describe(V& v, Table& t) {
+  v("name", t.name);
+  v("seats", t.seats);
+  v("height", t.height);
+  v("folds", t.folds);
+  v("shape", t.shape);
+  v("words", t.words);
+  v("legs", t.legs);
+  v("labels", t.labels);
+  v("year", t.year);
+  v("dries", t.dries);
+  v("plan", t.plan);
 }
 }  // namespace
-template <> inline constexpr std::array<std::string_view, 2> kEnumNames<Shape>{"round", "square"};
+template <>
+inline constexpr std::array<std::string_view, 2> kEnumNames<Shape>{"round", "square"};
 namespace {
 
 std::string json_of(std::string_view yaml) {
   const auto file = YamlFile::parse(yaml, "t.yaml");
-  if (!file) {
-    return file.error().message();
-  }
+  if (!file) { return file.error().message(); }
   std::string out;
   for (std::size_t i = 0; i < file->documents(); ++i) {
     Table table;
-    if (const auto read = file->read(i, table); !read) {
-      return read.error().message();
-    }
+    if (const auto read = file->read(i, table); !read) { return read.error().message(); }
     write_json(out, table);
   }
   return out;
@@ -56,9 +70,7 @@ TEST(Yaml, ReadsEveryKindOfField) {
             R"("year":1999,"dries":5400000000000,"plan":2048})");
 }
 
-TEST(Yaml, NothingMeansNotGiven) {
-  EXPECT_EQ(json_of("name: a\nseats:\nlegs:\nlabels: ~\nyear: null\n"), json_of("name: a"));
-}
+TEST(Yaml, NothingMeansNotGiven) { EXPECT_EQ(json_of("name: a\nseats:\nlegs:\nlabels: ~\nyear: null\n"), json_of("name: a")); }
 
 TEST(Yaml, ReadsSeveralDocumentsAndSkipsEmptyOnes) {
   const auto file = YamlFile::parse("---\nname: a\n---\n---\nname: b\nseats: x\n", "t.yaml");
@@ -111,16 +123,12 @@ TEST(Yaml, AnchorsWorkWithinLimits) {
   std::string laughs = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
   for (int i = 1; i < 12; ++i) {
     laughs += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [";
-    for (int j = 0; j < 10; ++j) {
-      laughs += (j > 0 ? ",*a" : "*a") + std::to_string(i - 1);
-    }
+    for (int j = 0; j < 10; ++j) { laughs += (j > 0 ? ",*a" : "*a") + std::to_string(i - 1); }
     laughs += "]\n";
   }
   EXPECT_EQ(json_of(laughs), "t.yaml:5: too much for one file, aliases counted as what they stand for; at most 100,000 values");
   std::string wide = "words: [&a " + std::string(500'000, 'x');
-  for (int i = 0; i < 100; ++i) {
-    wide += ", *a";
-  }
+  for (int i = 0; i < 100; ++i) { wide += ", *a"; }
   EXPECT_TRUE(json_of(wide + "]").find("too much") != std::string::npos);
 }
 
@@ -129,9 +137,7 @@ TEST(Yaml, LimitsSizeAndDepth) {
   EXPECT_EQ(json_of(std::string(100'000, '[')), "t.yaml:1: nested too deeply; at most 32 levels");
   for (const char* piece : {"- ", "? ", "{a: ", "!!a ", "&a ", "a: ", "*a ", "'", "%", "|\n", ": ", "[a,", "}"}) {
     std::string text;
-    while (text.size() < 20'000) {
-      text += piece;
-    }
+    while (text.size() < 20'000) { text += piece; }
     static_cast<void>(json_of(text));  // must come back, with whatever answer
   }
 }

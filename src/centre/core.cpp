@@ -37,9 +37,7 @@ Result<void> Core::apply(Event event, Time now, Output& out) {
     s.out = nullptr;
     return result;
   }
-  if (s.schedule_wanted || s.policy->head_changed()) {
-    s.schedule();
-  }
+  if (s.schedule_wanted || s.policy->head_changed()) { s.schedule(); }
   s.out = nullptr;
   return {};
 }
@@ -77,17 +75,13 @@ void CoreState::schedule() {
 
 Result<KindChoice> CoreState::choose_kinds(const std::vector<std::string>& names) const {
   KindChoice choice;
-  if (names.empty()) {
-    return choice;
-  }
+  if (names.empty()) { return choice; }
   choice.mask = 0;
   std::string known;
   for (const std::string& name : names) {
     const auto found = std::ranges::find(kinds, name, &ChipKind::name);
     if (found == kinds.end()) {
-      for (const ChipKind& kind : kinds) {
-        known += (known.empty() ? "" : ", ") + kind.name;
-      }
+      for (const ChipKind& kind : kinds) { known += (known.empty() ? "" : ", ") + kind.name; }
       return fail(ErrorKind::invalid, fmt::format("no chip of kind '{}' is in this centre", name), "chip_kinds",
                   known.empty() ? "the centre has no chips yet" : "it has: " + known);
     }
@@ -105,12 +99,11 @@ Result<void> CoreState::check_fits(TenantId tenant_id, const std::vector<std::st
   const std::int64_t wanted = gang.workers * gang.chips;
   const Tenant& tenant = tenants[tenant_id.value - 1];
   if (tenant.quota.chips_max > 0 && wanted > tenant.quota.chips_max) {
-    return fail(ErrorKind::exhausted, fmt::format("asks for {} chips; tenant '{}' may hold {}", wanted, tenant.name, tenant.quota.chips_max),
-                "chips", "ask for fewer, or have the quota raised: centrale tenants set");
+    return fail(ErrorKind::exhausted,
+                fmt::format("asks for {} chips; tenant '{}' may hold {}", wanted, tenant.name, tenant.quota.chips_max), "chips",
+                "ask for fewer, or have the quota raised: centrale tenants set");
   }
-  if (gang.workers <= pool.workers_ever(choice, gang, gang.workers)) {
-    return {};
-  }
+  if (gang.workers <= pool.workers_ever(choice, gang, gang.workers)) { return {}; }
   // Not on the nodes that are up. Those that are drained or lost will be back: count what is installed, which only what
   // does not fit now has to pay for.
   std::vector<std::int64_t> installed(kinds.size(), 0);
@@ -130,14 +123,13 @@ Result<void> CoreState::check_fits(TenantId tenant_id, const std::vector<std::st
   std::string have;
   for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
     if ((choice.mask >> kind & 1) != 0) {
-      if (workers[kind] >= gang.workers) {
-        return {};
-      }
+      if (workers[kind] >= gang.workers) { return {}; }
       have += fmt::format("{}{} {}", have.empty() ? "" : ", ", installed[kind], kinds[kind].name);
     }
   }
-  const std::string shape = gang.workers == 1 ? fmt::format("{} chip{}", gang.chips, gang.chips == 1 ? "" : "s")
-                                              : fmt::format("{} workers with {} chip{} each", gang.workers, gang.chips, gang.chips == 1 ? "" : "s");
+  const std::string shape = gang.workers == 1
+                                ? fmt::format("{} chip{}", gang.chips, gang.chips == 1 ? "" : "s")
+                                : fmt::format("{} workers with {} chip{} each", gang.workers, gang.chips, gang.chips == 1 ? "" : "s");
   const std::string memory = gang.memory.value == 0 ? "" : fmt::format(" and {} MiB of memory each", gang.memory.value / 1'048'576);
   return fail(ErrorKind::invalid,
               fmt::format("asks for {}{}; the whole centre has {}", shape, memory, have.empty() ? "no such chips" : have), "chips",
@@ -168,9 +160,7 @@ const Job* Core::job(JobId id) const { return state_->jobs.find(id); }
 
 const Job* Core::job(std::string_view name_or_id) const {
   if (const auto id = parse_id<JobTag>(name_or_id)) {
-    if (const Job* found = job(*id)) {
-      return found;
-    }
+    if (const Job* found = job(*id)) { return found; }
   }
   const Job* newest = nullptr;
   for (std::size_t i = 0; i < state_->tenants.size(); ++i) {
@@ -187,9 +177,7 @@ const Service* Core::service(ServiceId id) const { return state_->services.find(
 
 const Service* Core::service(std::string_view name_or_id) const {
   if (const auto id = parse_id<ServiceTag>(name_or_id)) {
-    if (const Service* found = service(*id)) {
-      return found;
-    }
+    if (const Service* found = service(*id)) { return found; }
   }
   const auto found = state_->service_names.find(std::string(name_or_id));
   return found == state_->service_names.end() ? nullptr : service(found->second);
@@ -230,9 +218,7 @@ void Core::each_service(const std::function<void(const Service&)>& f) const { st
 Usage Core::usage(TenantId id, Time now) const {
   Usage sum = state_->tenants[id.value - 1].usage;
   state_->tasks.each([&](const Task& task) {
-    if (!task.chips.empty() && state_->tenant_of(task) == id) {
-      sum += state_->held(task, task.placed, now);
-    }
+    if (!task.chips.empty() && state_->tenant_of(task) == id) { sum += state_->held(task, task.placed, now); }
   });
   return sum;
 }
@@ -240,9 +226,7 @@ Usage Core::usage(TenantId id, Time now) const {
 Usage Core::usage(const Job& job, Time now) const {
   Usage sum = job.usage;
   const Task* task = state_->tasks.find(job.task);
-  if (task != nullptr && !task->chips.empty()) {
-    sum += state_->held(*task, task->placed, now);
-  }
+  if (task != nullptr && !task->chips.empty()) { sum += state_->held(*task, task->placed, now); }
   return sum;
 }
 
@@ -250,9 +234,7 @@ Usage Core::usage(const Service& service, Time now) const {
   Usage sum = service.usage;
   for (const ReplicaSlot& slot : service.replicas) {
     const Task* task = state_->tasks.find(slot.task);
-    if (task != nullptr && !task->chips.empty()) {
-      sum += state_->held(*task, task->placed, now);
-    }
+    if (task != nullptr && !task->chips.empty()) { sum += state_->held(*task, task->placed, now); }
   }
   return sum;
 }
@@ -262,9 +244,7 @@ std::string job_name_key(TenantId tenant, std::string_view name) { return fmt::f
 Nanos backoff_after(Nanos first, std::int64_t failures) {
   constexpr Nanos kLongest = seconds(300);
   Nanos wait = first;
-  for (std::int64_t i = 1; i < failures && wait < kLongest; ++i) {
-    wait = wait * 2;
-  }
+  for (std::int64_t i = 1; i < failures && wait < kLongest; ++i) { wait = wait * 2; }
   return std::min(wait, kLongest);
 }
 

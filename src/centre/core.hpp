@@ -17,8 +17,8 @@
 namespace centrale {
 
 struct CoreLimits {
-  std::size_t jobs_queued_max = 1'000'000;   // memory: about 1 KiB each
-  std::size_t jobs_finished_kept = 20'000;   // older ones are forgotten; the ledger keeps their sums
+  std::size_t jobs_queued_max = 1'000'000;  // memory: about 1 KiB each
+  std::size_t jobs_finished_kept = 20'000;  // older ones are forgotten; the ledger keeps their sums
   std::size_t tenants_max = 10'000;
   std::size_t keys_max = 100'000;
   std::size_t services_max = 10'000;
@@ -33,7 +33,7 @@ struct Change {
 
 /// What one apply() led to. Reused between calls, so that the core allocates nothing for it.
 struct Output {
-  std::uint64_t created = 0;     // id of the job (first of an array), service, tenant, key or node that the event made
+  std::uint64_t created = 0;  // id of the job (first of an array), service, tenant, key or node that the event made
   std::vector<Action> actions;
   std::vector<Change> changes;
   void clear();
@@ -49,8 +49,8 @@ class Core {
   Core& operator=(Core&&) noexcept;
 
   /// Applies one event at `now`, appends to `out`. On an error nothing has changed and the event must not be journaled.
-  /// Time that runs backwards is taken as standing still. Errors are for whoever sent the event; events of drivers about things that the core no
-  /// longer knows (a repeated exit, a late timer) are accepted and change nothing.
+  /// Time that runs backwards is taken as standing still. Errors are for whoever sent the event; events of drivers about things that the
+  /// core no longer knows (a repeated exit, a late timer) are accepted and change nothing.
   [[nodiscard]] Result<void> apply(Event event, Time now, Output& out);
   /// Sequence number of the last event applied; the first is 1.
   [[nodiscard]] std::uint64_t sequence() const;
@@ -77,12 +77,12 @@ class Core {
   [[nodiscard]] NodeId node_of(std::string_view name) const;
   [[nodiscard]] const Chip& chip(ChipId id) const;
   [[nodiscard]] const std::string& kind_name(std::int64_t kind) const;
-  [[nodiscard]] std::size_t node_count() const;    // ids 1 … n
+  [[nodiscard]] std::size_t node_count() const;  // ids 1 … n
   [[nodiscard]] std::size_t chip_count() const;
   [[nodiscard]] std::size_t tenant_count() const;
   [[nodiscard]] std::size_t key_count() const;
   [[nodiscard]] std::size_t jobs_queued() const;
-  void each_job(const std::function<void(const Job&)>& f) const;  // by id
+  void each_job(const std::function<void(const Job&)>& f) const;    // by id
   void each_task(const std::function<void(const Task&)>& f) const;  // those not exited, by id
   void each_service(const std::function<void(const Service&)>& f) const;
   /// What a tenant, a job or a service has used up to `now`, tasks under way included.

@@ -40,13 +40,9 @@ class IdTable {
   }
   void erase(IdType id) {
     auto& slot = slots_[id.value - first_];
-    if (!slot) {
-      return;
-    }
+    if (!slot) { return; }
     reset(*slot);
-    if (spare_.size() < 4096) {
-      spare_.push_back(std::move(slot));
-    }
+    if (spare_.size() < 4096) { spare_.push_back(std::move(slot)); }
     slot.reset();
     --count_;
     while (!slots_.empty() && !slots_.front()) {
@@ -57,20 +53,14 @@ class IdTable {
   template <class F>
   void each(F&& f) const {
     for (const auto& slot : slots_) {
-      if (slot) {
-        f(*slot);
-      }
+      if (slot) { f(*slot); }
     }
   }
   [[nodiscard]] std::size_t size() const { return count_; }
   /// For restore(): the next add() gets `next`; gaps stay empty.
   void skip_to(IdType next) {
-    if (slots_.empty()) {
-      first_ = next.value;
-    }
-    while (first_ + slots_.size() < next.value) {
-      slots_.push_back(nullptr);
-    }
+    if (slots_.empty()) { first_ = next.value; }
+    while (first_ + slots_.size() < next.value) { slots_.push_back(nullptr); }
   }
 
  private:
@@ -81,7 +71,9 @@ class IdTable {
     task.chips = std::move(chips);
   }
   template <class U>
-  static void reset(U& other) { other = U{}; }
+  static void reset(U& other) {
+    other = U{};
+  }
 
   std::deque<std::unique_ptr<T>> slots_;
   std::vector<std::unique_ptr<T>> spare_;
@@ -110,11 +102,25 @@ struct Saved {
   TimerId next_timer;
 };
 
-template <class V> void describe(V& v, Saved& s) {
-  v("version", s.version); v("sequence", s.sequence); v("now", s.now); v("kinds", s.kinds); v("nodes", s.nodes);
-  v("chips", s.chips); v("tenants", s.tenants); v("keys", s.keys); v("jobs", s.jobs); v("tasks", s.tasks);
-  v("services", s.services); v("timers", s.timers); v("finished", s.finished); v("next_job", s.next_job);
-  v("next_task", s.next_task); v("next_service", s.next_service); v("next_timer", s.next_timer);
+template <class V>
+void describe(V& v, Saved& s) {
+  v("version", s.version);
+  v("sequence", s.sequence);
+  v("now", s.now);
+  v("kinds", s.kinds);
+  v("nodes", s.nodes);
+  v("chips", s.chips);
+  v("tenants", s.tenants);
+  v("keys", s.keys);
+  v("jobs", s.jobs);
+  v("tasks", s.tasks);
+  v("services", s.services);
+  v("timers", s.timers);
+  v("finished", s.finished);
+  v("next_job", s.next_job);
+  v("next_task", s.next_task);
+  v("next_service", s.next_service);
+  v("next_timer", s.next_timer);
 }
 
 /// How a task ended, as far as what follows from it goes.
@@ -127,7 +133,7 @@ struct CoreState final : Allowance {
   std::uint64_t sequence = 0;
   Time now;
   std::vector<ChipKind> kinds;
-  std::vector<Node> nodes;      // by id - 1, as chips, tenants and keys
+  std::vector<Node> nodes;  // by id - 1, as chips, tenants and keys
   std::vector<Chip> chips;
   std::vector<Tenant> tenants;
   std::vector<Key> keys;
@@ -135,7 +141,7 @@ struct CoreState final : Allowance {
   IdTable<Task, TaskId> tasks;  // those not exited
   IdTable<Service, ServiceId> services;
   IdTable<Timer, TimerId> timers;
-  std::deque<JobId> finished;   // oldest first; forgotten beyond the limit
+  std::deque<JobId> finished;  // oldest first; forgotten beyond the limit
 
   // Derived.
   Pool pool;
@@ -153,7 +159,7 @@ struct CoreState final : Allowance {
   // Of the apply() under way.
   Output* out = nullptr;
   bool schedule_wanted = false;
-  std::vector<Placement> placements;      // kept to save allocations
+  std::vector<Placement> placements;  // kept to save allocations
   std::vector<ChipId> placed_chips;
 
   [[nodiscard]] std::int64_t chips_left(TenantId tenant) const override;
@@ -225,8 +231,8 @@ struct CoreState final : Allowance {
   Result<void> on(TaskProgressed& e);
   Result<void> on(TaskExited& e);
   Result<void> on(TimerFired& e);
-  void start(Task& task);             // it was placed
-  void stop(Task& task);              // asks the driver; takes a queued one back
+  void start(Task& task);  // it was placed
+  void stop(Task& task);   // asks the driver; takes a queued one back
   void end(Task& task, Ending ending, std::string message, Millijoules energy);
   void release_chips(Task& task);
   [[nodiscard]] Request request_of(const Task& task) const;

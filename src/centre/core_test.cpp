@@ -40,32 +40,22 @@ class World {
   void run(bool with_restores) {
     send(TenantDefined{"default", {}});
     send(TenantDefined{"small", {.chips_max = 3, .tokens_per_day_max = 0}});
-    for (int n = 0; n < 3; ++n) {
-      join(n);
-    }
+    for (int n = 0; n < 3; ++n) { join(n); }
     for (std::int64_t step = 0; step < steps_ && faults_.empty(); ++step) {
       now_ = now_ + milliseconds(static_cast<std::int64_t>(random_() % 2000));
       fire_timers();
       act();
-      if (step % 16 == 0) {
-        sound();
-      }
-      if (with_restores && step % 97 == 0) {
-        restore();
-      }
+      if (step % 16 == 0) { sound(); }
+      if (with_restores && step % 97 == 0) { restore(); }
     }
-    if (faults_.empty()) {
-      drain();
-    }
+    if (faults_.empty()) { drain(); }
   }
 
   [[nodiscard]] std::string snapshot() const { return core_.snapshot(); }
 
  private:
   void must(bool condition, const std::string& otherwise) {
-    if (!condition) {
-      faults_.push_back(otherwise);
-    }
+    if (!condition) { faults_.push_back(otherwise); }
   }
   void sound() {
     const std::string wrong = core_.contradiction();
@@ -76,7 +66,11 @@ class World {
 
   void join(int n) {
     NodeJoined node{.name = "n" + std::to_string(n), .memory = mebibytes(4096), .chips = {}};
-    node.chips.push_back({.kind = "cpu-core", .count = static_cast<std::int64_t>(2 + dice(4)), .memory = mebibytes(512), .power = {9000}, .price_per_hour = {40'000}});
+    node.chips.push_back({.kind = "cpu-core",
+                          .count = static_cast<std::int64_t>(2 + dice(4)),
+                          .memory = mebibytes(512),
+                          .power = {9000},
+                          .price_per_hour = {40'000}});
     if (n != 1) {
       node.chips.push_back({.kind = "h100", .count = 2, .memory = mebibytes(81'920), .power = {700'000}, .price_per_hour = {2'500'000}});
     }
@@ -107,25 +101,19 @@ class World {
   void forget_ended() {
     std::erase_if(running_, [&](std::uint64_t id) {
       const bool gone = core_.task(TaskId{id}) == nullptr;
-      if (gone) {
-        ended_.insert(id);
-      }
+      if (gone) { ended_.insert(id); }
       return gone;
     });
     std::map<std::uint64_t, std::uint64_t> holders;  // gang or nothing, no chip twice
     core_.each_task([&](const Task& task) {
-      for (const ChipId chip : task.chips) {
-        must(holders.emplace(chip.value, task.id.value).second, "a chip was given twice");
-      }
+      for (const ChipId chip : task.chips) { must(holders.emplace(chip.value, task.id.value).second, "a chip was given twice"); }
       if (task.job && !task.chips.empty()) {
         const Job& job = *core_.job(task.job);
         must(static_cast<std::int64_t>(task.chips.size()) == job.spec.workers * job.spec.chips, "half a gang");
       }
     });
     const TenantId small = core_.tenant_of("small");
-    if (small) {
-      must(core_.tenant(small)->chips_held <= 3, "a quota was broken");
-    }
+    if (small) { must(core_.tenant(small)->chips_held <= 3, "a quota was broken"); }
   }
 
   void fire_timers() {
@@ -161,22 +149,40 @@ class World {
 
   void act() {
     switch (dice(16)) {
-      case 0: case 1: case 2: submit(); break;
+      case 0:
+      case 1:
+      case 2: submit(); break;
       case 3: send(JobCancelled{JobId{1 + dice(accepted_ + 2)}}); break;
-      case 4: case 5: case 6: send(TaskStarted{some_running()}); break;
-      case 7: case 8: case 9: {
+      case 4:
+      case 5:
+      case 6: send(TaskStarted{some_running()}); break;
+      case 7:
+      case 8:
+      case 9: {
         const TaskId task = some_running();
-        send(TaskExited{.task = task, .code = static_cast<std::int64_t>(dice(3) == 0 ? (dice(2) == 0 ? 1 : 64) : 0),
-                        .signal = dice(8) == 0 ? 9 : 0, .lost = dice(12) == 0, .message = {}, .energy = {}});
+        send(TaskExited{.task = task,
+                        .code = static_cast<std::int64_t>(dice(3) == 0 ? (dice(2) == 0 ? 1 : 64) : 0),
+                        .signal = dice(8) == 0 ? 9 : 0,
+                        .lost = dice(12) == 0,
+                        .message = {},
+                        .energy = {}});
         if (dice(4) == 0) { send(TaskExited{.task = task, .code = 0, .signal = 0, .lost = false, .message = {}, .energy = {}}); }
         break;
       }
       case 10:
-        if (dice(6) == 0) { send(NodeLost{NodeId{1 + dice(3)}}); }
-        else if (dice(2) == 0) { send(NodeDrained{NodeId{1 + dice(3)}}); }
-        else { send(ChipFailed{ChipId{1 + dice(12)}, "test"}); }
+        if (dice(6) == 0) {
+          send(NodeLost{NodeId{1 + dice(3)}});
+        } else if (dice(2) == 0) {
+          send(NodeDrained{NodeId{1 + dice(3)}});
+        } else {
+          send(ChipFailed{ChipId{1 + dice(12)}, "test"});
+        }
         break;
-      case 11: join(static_cast<int>(dice(3))); send(NodeResumed{NodeId{1 + dice(3)}}); send(ChipRepaired{ChipId{1 + dice(12)}}); break;
+      case 11:
+        join(static_cast<int>(dice(3)));
+        send(NodeResumed{NodeId{1 + dice(3)}});
+        send(ChipRepaired{ChipId{1 + dice(12)}});
+        break;
       case 12: {
         ServiceSpec spec;
         spec.name = dice(2) == 0 ? "alpha" : "beta";
@@ -194,10 +200,21 @@ class World {
         break;
       }
       case 14:
-        if (dice(5) == 0) { send(ServiceRemoved{ServiceId{1 + dice(4)}}); } else { send(TaskStartFailed{some_running(), "no such file", dice(2) == 0}); }
+        if (dice(5) == 0) {
+          send(ServiceRemoved{ServiceId{1 + dice(4)}});
+        } else {
+          send(TaskStartFailed{some_running(), "no such file", dice(2) == 0});
+        }
         break;
       default:
-        send(TaskProgressed{.task = some_running(), .step = 1, .steps = 2, .loss_micro = 3, .tokens = static_cast<std::int64_t>(dice(1000)), .tokens_per_s_milli = 5, .eta = {}, .checkpoint = {}});
+        send(TaskProgressed{.task = some_running(),
+                            .step = 1,
+                            .steps = 2,
+                            .loss_micro = 3,
+                            .tokens = static_cast<std::int64_t>(dice(1000)),
+                            .tokens_per_s_milli = 5,
+                            .eta = {},
+                            .checkpoint = {}});
         send(TokensMetered{core_.tenant_of("default"), ServiceId{1 + dice(3)}, 1, 10, 5, 0});
     }
   }
@@ -207,9 +224,7 @@ class World {
     Result<Core> again = Core::restore(text, policy_(), {.jobs_finished_kept = 50});
     must(again.has_value(), again ? "" : again.error().message());
     must(again && again->snapshot() == text, "a snapshot restored is another state");
-    if (!faults_.empty()) {
-      return;
-    }
+    if (!faults_.empty()) { return; }
     core_ = std::move(*again);
   }
 
@@ -233,7 +248,8 @@ class World {
       }
     }
     sound();
-    core_.each_job([&](const Job& job) { must(is_final(job.state), to_string(job.id) + " is " + std::string(enum_name(job.state)) + " for ever"); });
+    core_.each_job(
+        [&](const Job& job) { must(is_final(job.state), to_string(job.id) + " is " + std::string(enum_name(job.state)) + " for ever"); });
     must(core_.jobs_queued() == 0, "something waits for ever");
     core_.each_service([&](const Service& service) { must(false, service.spec.name + " was not removed"); });
   }
@@ -288,9 +304,7 @@ class Planted : public Policy {
 
 class LosesARequest final : public Planted {
   void enqueue(const Request& request) override {
-    if (++count_ % 40 != 0) {
-      Planted::enqueue(request);
-    }
+    if (++count_ % 40 != 0) { Planted::enqueue(request); }
   }
   std::uint64_t count_ = 0;
 };
@@ -318,9 +332,7 @@ bool is_caught() {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     World world(seed, 800, [] { return std::unique_ptr<Policy>(std::make_unique<Bug>()); });
     world.run(false);
-    if (!world.faults().empty()) {
-      return true;
-    }
+    if (!world.faults().empty()) { return true; }
   }
   return false;
 }
@@ -348,7 +360,8 @@ TEST(Core, SaysWhatAJobAskedForAndWhatThereIs) {
   Core core = new_core();
   Output out;
   ASSERT_TRUE(core.apply(TenantDefined{"default", {}}, Time{1}, out));
-  ASSERT_TRUE(core.apply(NodeJoined{"n", mebibytes(1000), {{.kind = "cpu-core", .count = 2, .memory = {}, .power = {}, .price_per_hour = {}}}}, Time{1}, out));
+  ASSERT_TRUE(core.apply(
+      NodeJoined{"n", mebibytes(1000), {{.kind = "cpu-core", .count = 2, .memory = {}, .power = {}, .price_per_hour = {}}}}, Time{1}, out));
   JobSpec spec = job_spec("a");
   spec.workers = 2;
   spec.chips = 2;
@@ -363,7 +376,9 @@ TEST(Core, TheLedgerAddsUp) {
   Output out;
   const auto at = [](std::int64_t s) { return Time{s * 1'000'000'000}; };
   ASSERT_TRUE(core.apply(TenantDefined{"default", {}}, at(0), out));
-  ASSERT_TRUE(core.apply(NodeJoined{"n", mebibytes(1000), {{.kind = "h100", .count = 4, .memory = {}, .power = {700'000}, .price_per_hour = {3'600'000}}}}, at(0), out));
+  ASSERT_TRUE(core.apply(
+      NodeJoined{"n", mebibytes(1000), {{.kind = "h100", .count = 4, .memory = {}, .power = {700'000}, .price_per_hour = {3'600'000}}}},
+      at(0), out));
   JobSpec spec = job_spec("a");
   spec.chips = 2;
   ASSERT_TRUE(core.apply(JobSubmitted{TenantId{1}, spec}, at(10), out));
@@ -380,7 +395,8 @@ TEST(Core, ResumedTokensAreNotBilledTwice) {
   Core core = new_core();
   Output out;
   ASSERT_TRUE(core.apply(TenantDefined{"default", {}}, Time{1}, out));
-  ASSERT_TRUE(core.apply(NodeJoined{"n", mebibytes(1000), {{.kind = "cpu-core", .count = 1, .memory = {}, .power = {}, .price_per_hour = {}}}}, Time{1}, out));
+  ASSERT_TRUE(core.apply(
+      NodeJoined{"n", mebibytes(1000), {{.kind = "cpu-core", .count = 1, .memory = {}, .power = {}, .price_per_hour = {}}}}, Time{1}, out));
   ASSERT_TRUE(core.apply(JobSubmitted{TenantId{1}, job_spec("a")}, Time{1}, out));
   const auto progress = [&](std::int64_t tokens) {
     TaskProgressed e;
@@ -389,7 +405,7 @@ TEST(Core, ResumedTokensAreNotBilledTwice) {
     ASSERT_TRUE(core.apply(e, Time{2}, out));
   };
   progress(100);
-  progress(80);   // it went back to a checkpoint
+  progress(80);  // it went back to a checkpoint
   progress(120);
   EXPECT_EQ(core.usage(TenantId{1}, Time{3}).tokens_trained, 120);
 }
@@ -399,10 +415,10 @@ TEST(Core, TheSteadyStateAllocatesNothing) {
   Core core = new_core({.jobs_finished_kept = 100'000});
   Output out;
   ASSERT_TRUE(core.apply(TenantDefined{"default", {}}, Time{1}, out));
-  ASSERT_TRUE(core.apply(NodeJoined{"n", mebibytes(1000), {{.kind = "cpu-core", .count = 64, .memory = {}, .power = {1}, .price_per_hour = {1}}}}, Time{1}, out));
-  for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(core.apply(JobSubmitted{TenantId{1}, job_spec("a")}, Time{1}, out));
-  }
+  ASSERT_TRUE(
+      core.apply(NodeJoined{"n", mebibytes(1000), {{.kind = "cpu-core", .count = 64, .memory = {}, .power = {1}, .price_per_hour = {1}}}},
+                 Time{1}, out));
+  for (int i = 0; i < 100; ++i) { ASSERT_TRUE(core.apply(JobSubmitted{TenantId{1}, job_spec("a")}, Time{1}, out)); }
   std::uint64_t task = 1;
   std::uint64_t counted = 0;
   std::uint64_t events = 0;
@@ -412,8 +428,17 @@ TEST(Core, TheSteadyStateAllocatesNothing) {
     out.clear();
     const std::uint64_t before = allocations_for_test.load();
     ASSERT_TRUE(core.apply(TaskStarted{TaskId{task}}, Time{2}, out));
-    ASSERT_TRUE(core.apply(TaskProgressed{.task = TaskId{task}, .step = 1, .steps = 2, .loss_micro = 3, .tokens = 4, .tokens_per_s_milli = 5, .eta = {}, .checkpoint = {}}, Time{2}, out));
-    ASSERT_TRUE(core.apply(TaskExited{.task = TaskId{task}, .code = 0, .signal = 0, .lost = false, .message = {}, .energy = {}}, Time{3}, out));
+    ASSERT_TRUE(core.apply(TaskProgressed{.task = TaskId{task},
+                                          .step = 1,
+                                          .steps = 2,
+                                          .loss_micro = 3,
+                                          .tokens = 4,
+                                          .tokens_per_s_milli = 5,
+                                          .eta = {},
+                                          .checkpoint = {}},
+                           Time{2}, out));
+    ASSERT_TRUE(
+        core.apply(TaskExited{.task = TaskId{task}, .code = 0, .signal = 0, .lost = false, .message = {}, .energy = {}}, Time{3}, out));
     if (i >= 1000) {  // the vectors have grown to their size
       counted += allocations_for_test.load() - before;
       events += 3;

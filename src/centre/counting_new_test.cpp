@@ -11,9 +11,7 @@ std::atomic<std::uint64_t> allocations_for_test{0};
 
 void* operator new(std::size_t size) {
   centrale::allocations_for_test.fetch_add(1, std::memory_order_relaxed);
-  if (void* const p = std::malloc(size)) {
-    return p;
-  }
+  if (void* const p = std::malloc(size)) { return p; }
   throw std::bad_alloc();
 }
 void operator delete(void* p) noexcept { std::free(p); }

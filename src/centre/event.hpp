@@ -34,45 +34,97 @@ struct Quota {
 };
 
 // Nodes and chips. A node that joins under a known name is that node again.
-struct NodeJoined { std::string name; Bytes memory; std::vector<ChipGroup> chips; };
-struct NodeLost { NodeId node; };
-struct NodeDrained { NodeId node; };
-struct NodeResumed { NodeId node; };
-struct ChipFailed { ChipId chip; std::string reason; };
-struct ChipRepaired { ChipId chip; };
+struct NodeJoined {
+  std::string name;
+  Bytes memory;
+  std::vector<ChipGroup> chips;
+};
+struct NodeLost {
+  NodeId node;
+};
+struct NodeDrained {
+  NodeId node;
+};
+struct NodeResumed {
+  NodeId node;
+};
+struct ChipFailed {
+  ChipId chip;
+  std::string reason;
+};
+struct ChipRepaired {
+  ChipId chip;
+};
 // Tenants and keys.
-struct TenantDefined { std::string name; Quota quota; };
-struct KeyAdded { TenantId tenant; std::string label; std::string hash; Role role = Role::user; };
-struct KeyRevoked { KeyId key; };
+struct TenantDefined {
+  std::string name;
+  Quota quota;
+};
+struct KeyAdded {
+  TenantId tenant;
+  std::string label;
+  std::string hash;
+  Role role = Role::user;
+};
+struct KeyRevoked {
+  KeyId key;
+};
 // Wishes.
-struct JobSubmitted { TenantId tenant; JobSpec spec; };
-struct JobCancelled { JobId job; };
-struct ServiceDefined { TenantId tenant; ServiceSpec spec; };
-struct ServiceScaled { ServiceId service; std::int64_t replicas = 0; };
-struct ServiceRemoved { ServiceId service; };
+struct JobSubmitted {
+  TenantId tenant;
+  JobSpec spec;
+};
+struct JobCancelled {
+  JobId job;
+};
+struct ServiceDefined {
+  TenantId tenant;
+  ServiceSpec spec;
+};
+struct ServiceScaled {
+  ServiceId service;
+  std::int64_t replicas = 0;
+};
+struct ServiceRemoved {
+  ServiceId service;
+};
 // What became of tasks.
-struct TaskStarted { TaskId task; };
-struct TaskStartFailed { TaskId task; std::string message; bool permanent = false; };
+struct TaskStarted {
+  TaskId task;
+};
+struct TaskStartFailed {
+  TaskId task;
+  std::string message;
+  bool permanent = false;
+};
 struct TaskProgressed {
   TaskId task;
   std::int64_t step = 0, steps = 0;
-  std::int64_t loss_micro = 0;        // 1e-6 nats
-  std::int64_t tokens = 0;            // cumulative over the job
+  std::int64_t loss_micro = 0;  // 1e-6 nats
+  std::int64_t tokens = 0;      // cumulative over the job
   std::int64_t tokens_per_s_milli = 0;
   Nanos eta;
-  std::string checkpoint;             // the newest complete one; empty: none said
+  std::string checkpoint;  // the newest complete one; empty: none said
 };
 struct TaskExited {
   TaskId task;
   std::int64_t code = 0;
   std::int64_t signal = 0;
-  bool lost = false;      // nobody knows how it ended; nothing of it lives
+  bool lost = false;  // nobody knows how it ended; nothing of it lives
   std::string message;
-  Millijoules energy;     // measured; 0: not, and the core estimates from the chips' power
+  Millijoules energy;  // measured; 0: not, and the core estimates from the chips' power
 };
-struct ReplicaReady { TaskId task; std::int64_t port = 0; };
-struct ReplicaUnready { TaskId task; std::string reason; };
-struct TimerFired { TimerId timer; };
+struct ReplicaReady {
+  TaskId task;
+  std::int64_t port = 0;
+};
+struct ReplicaUnready {
+  TaskId task;
+  std::string reason;
+};
+struct TimerFired {
+  TimerId timer;
+};
 /// One request's tokens, or several summed.
 struct TokensMetered {
   TenantId tenant;
@@ -80,19 +132,28 @@ struct TokensMetered {
   std::int64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, estimated_tokens = 0;
 };
 
-using Event = std::variant<NodeJoined, NodeLost, NodeDrained, NodeResumed, ChipFailed, ChipRepaired, TenantDefined, KeyAdded,
-                           KeyRevoked, JobSubmitted, JobCancelled, ServiceDefined, ServiceScaled, ServiceRemoved, TaskStarted,
-                           TaskStartFailed, TaskProgressed, TaskExited, ReplicaReady, ReplicaUnready, TimerFired, TokensMetered>;
+using Event = std::variant<NodeJoined, NodeLost, NodeDrained, NodeResumed, ChipFailed, ChipRepaired, TenantDefined, KeyAdded, KeyRevoked,
+                           JobSubmitted, JobCancelled, ServiceDefined, ServiceScaled, ServiceRemoved, TaskStarted, TaskStartFailed,
+                           TaskProgressed, TaskExited, ReplicaReady, ReplicaUnready, TimerFired, TokensMetered>;
 template <>
 inline constexpr std::array<std::string_view, 22> kVariantNames<Event>{
-    "node_joined", "node_lost", "node_drained", "node_resumed", "chip_failed", "chip_repaired", "tenant_defined", "key_added",
-    "key_revoked", "job_submitted", "job_cancelled", "service_defined", "service_scaled", "service_removed", "task_started",
-    "task_start_failed", "task_progressed", "task_exited", "replica_ready", "replica_unready", "timer_fired", "tokens_metered"};
+    "node_joined",    "node_lost",       "node_drained", "node_resumed",      "chip_failed",     "chip_repaired",
+    "tenant_defined", "key_added",       "key_revoked",  "job_submitted",     "job_cancelled",   "service_defined",
+    "service_scaled", "service_removed", "task_started", "task_start_failed", "task_progressed", "task_exited",
+    "replica_ready",  "replica_unready", "timer_fired",  "tokens_metered"};
 
 // Actions. Each carries (sequence, index) so that issuing it again after a crash is harmless.
-struct StartTask { TaskId task; };
-struct StopTask { TaskId task; Nanos grace; };
-struct SetTimer { TimerId timer; Time due; };
+struct StartTask {
+  TaskId task;
+};
+struct StopTask {
+  TaskId task;
+  Nanos grace;
+};
+struct SetTimer {
+  TimerId timer;
+  Time due;
+};
 using Act = std::variant<StartTask, StopTask, SetTimer>;
 struct Action {
   std::uint64_t sequence = 0;  // of the event that caused it
@@ -100,39 +161,137 @@ struct Action {
   Act act;
 };
 
-template <class V> void describe(V& v, ChipGroup& g) {
-  v("kind", g.kind); v("count", g.count); v("memory", g.memory); v("power_mw", g.power); v("price_per_hour_micro", g.price_per_hour);
+template <class V>
+void describe(V& v, ChipGroup& g) {
+  v("kind", g.kind);
+  v("count", g.count);
+  v("memory", g.memory);
+  v("power_mw", g.power);
+  v("price_per_hour_micro", g.price_per_hour);
 }
-template <class V> void describe(V& v, Quota& q) { v("chips_max", q.chips_max); v("tokens_per_day_max", q.tokens_per_day_max); }
-template <class V> void describe(V& v, NodeJoined& e) { v("name", e.name); v("memory", e.memory); v("chips", e.chips); }
-template <class V> void describe(V& v, NodeLost& e) { v("node", e.node); }
-template <class V> void describe(V& v, NodeDrained& e) { v("node", e.node); }
-template <class V> void describe(V& v, NodeResumed& e) { v("node", e.node); }
-template <class V> void describe(V& v, ChipFailed& e) { v("chip", e.chip); v("reason", e.reason); }
-template <class V> void describe(V& v, ChipRepaired& e) { v("chip", e.chip); }
-template <class V> void describe(V& v, TenantDefined& e) { v("name", e.name); v("quota", e.quota); }
-template <class V> void describe(V& v, KeyAdded& e) { v("tenant", e.tenant); v("label", e.label); v("hash", e.hash); v("role", e.role); }
-template <class V> void describe(V& v, KeyRevoked& e) { v("key", e.key); }
-template <class V> void describe(V& v, JobSubmitted& e) { v("tenant", e.tenant); v("spec", e.spec); }
-template <class V> void describe(V& v, JobCancelled& e) { v("job", e.job); }
-template <class V> void describe(V& v, ServiceDefined& e) { v("tenant", e.tenant); v("spec", e.spec); }
-template <class V> void describe(V& v, ServiceScaled& e) { v("service", e.service); v("replicas", e.replicas); }
-template <class V> void describe(V& v, ServiceRemoved& e) { v("service", e.service); }
-template <class V> void describe(V& v, TaskStarted& e) { v("task", e.task); }
-template <class V> void describe(V& v, TaskStartFailed& e) { v("task", e.task); v("message", e.message); v("permanent", e.permanent); }
-template <class V> void describe(V& v, TaskProgressed& e) {
-  v("task", e.task); v("step", e.step); v("steps", e.steps); v("loss_micro", e.loss_micro); v("tokens", e.tokens);
-  v("tokens_per_s_milli", e.tokens_per_s_milli); v("eta_ns", e.eta); v("checkpoint", e.checkpoint);
+template <class V>
+void describe(V& v, Quota& q) {
+  v("chips_max", q.chips_max);
+  v("tokens_per_day_max", q.tokens_per_day_max);
 }
-template <class V> void describe(V& v, TaskExited& e) {
-  v("task", e.task); v("code", e.code); v("signal", e.signal); v("lost", e.lost); v("message", e.message); v("energy_mj", e.energy);
+template <class V>
+void describe(V& v, NodeJoined& e) {
+  v("name", e.name);
+  v("memory", e.memory);
+  v("chips", e.chips);
 }
-template <class V> void describe(V& v, ReplicaReady& e) { v("task", e.task); v("port", e.port); }
-template <class V> void describe(V& v, ReplicaUnready& e) { v("task", e.task); v("reason", e.reason); }
-template <class V> void describe(V& v, TimerFired& e) { v("timer", e.timer); }
-template <class V> void describe(V& v, TokensMetered& e) {
-  v("tenant", e.tenant); v("service", e.service); v("requests", e.requests); v("prompt_tokens", e.prompt_tokens);
-  v("completion_tokens", e.completion_tokens); v("estimated_tokens", e.estimated_tokens);
+template <class V>
+void describe(V& v, NodeLost& e) {
+  v("node", e.node);
+}
+template <class V>
+void describe(V& v, NodeDrained& e) {
+  v("node", e.node);
+}
+template <class V>
+void describe(V& v, NodeResumed& e) {
+  v("node", e.node);
+}
+template <class V>
+void describe(V& v, ChipFailed& e) {
+  v("chip", e.chip);
+  v("reason", e.reason);
+}
+template <class V>
+void describe(V& v, ChipRepaired& e) {
+  v("chip", e.chip);
+}
+template <class V>
+void describe(V& v, TenantDefined& e) {
+  v("name", e.name);
+  v("quota", e.quota);
+}
+template <class V>
+void describe(V& v, KeyAdded& e) {
+  v("tenant", e.tenant);
+  v("label", e.label);
+  v("hash", e.hash);
+  v("role", e.role);
+}
+template <class V>
+void describe(V& v, KeyRevoked& e) {
+  v("key", e.key);
+}
+template <class V>
+void describe(V& v, JobSubmitted& e) {
+  v("tenant", e.tenant);
+  v("spec", e.spec);
+}
+template <class V>
+void describe(V& v, JobCancelled& e) {
+  v("job", e.job);
+}
+template <class V>
+void describe(V& v, ServiceDefined& e) {
+  v("tenant", e.tenant);
+  v("spec", e.spec);
+}
+template <class V>
+void describe(V& v, ServiceScaled& e) {
+  v("service", e.service);
+  v("replicas", e.replicas);
+}
+template <class V>
+void describe(V& v, ServiceRemoved& e) {
+  v("service", e.service);
+}
+template <class V>
+void describe(V& v, TaskStarted& e) {
+  v("task", e.task);
+}
+template <class V>
+void describe(V& v, TaskStartFailed& e) {
+  v("task", e.task);
+  v("message", e.message);
+  v("permanent", e.permanent);
+}
+template <class V>
+void describe(V& v, TaskProgressed& e) {
+  v("task", e.task);
+  v("step", e.step);
+  v("steps", e.steps);
+  v("loss_micro", e.loss_micro);
+  v("tokens", e.tokens);
+  v("tokens_per_s_milli", e.tokens_per_s_milli);
+  v("eta_ns", e.eta);
+  v("checkpoint", e.checkpoint);
+}
+template <class V>
+void describe(V& v, TaskExited& e) {
+  v("task", e.task);
+  v("code", e.code);
+  v("signal", e.signal);
+  v("lost", e.lost);
+  v("message", e.message);
+  v("energy_mj", e.energy);
+}
+template <class V>
+void describe(V& v, ReplicaReady& e) {
+  v("task", e.task);
+  v("port", e.port);
+}
+template <class V>
+void describe(V& v, ReplicaUnready& e) {
+  v("task", e.task);
+  v("reason", e.reason);
+}
+template <class V>
+void describe(V& v, TimerFired& e) {
+  v("timer", e.timer);
+}
+template <class V>
+void describe(V& v, TokensMetered& e) {
+  v("tenant", e.tenant);
+  v("service", e.service);
+  v("requests", e.requests);
+  v("prompt_tokens", e.prompt_tokens);
+  v("completion_tokens", e.completion_tokens);
+  v("estimated_tokens", e.estimated_tokens);
 }
 
 }  // namespace centrale

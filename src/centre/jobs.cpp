@@ -15,7 +15,10 @@ static_assert(kArrayMax < kOrderStep);
 }  // namespace
 
 Request CoreState::request_of(const Job& job) const {
-  return {.task = job.task, .tenant = job.tenant, .priority = job.spec.priority, .order = job.order,
+  return {.task = job.task,
+          .tenant = job.tenant,
+          .priority = job.spec.priority,
+          .order = job.order,
           .kinds = choose_kinds(job.spec.chip_kinds).value_or(KindChoice{}),
           .gang = {.workers = job.spec.workers, .chips = job.spec.chips, .memory = job.spec.memory}};
 }
@@ -30,7 +33,8 @@ Result<std::vector<JobId>> CoreState::unmet_dependencies(TenantId tenant, const 
       job = jobs.find(*id);
     }
     if (job == nullptr || job->tenant != tenant) {
-      return fail(ErrorKind::not_found, fmt::format("there is no job '{}'", name), "after", "submit it first, or name one of: centrale ps --all");
+      return fail(ErrorKind::not_found, fmt::format("there is no job '{}'", name), "after",
+                  "submit it first, or name one of: centrale ps --all");
     }
     // A name stands for the whole array.
     const auto first = job->array_index < 0 ? job->id.value : job->id.value - static_cast<std::uint64_t>(job->array_index);
@@ -41,13 +45,12 @@ Result<std::vector<JobId>> CoreState::unmet_dependencies(TenantId tenant, const 
         continue;  // forgotten jobs of a known array have ended well, or the array would have a failed one
       }
       if (is_final(each->state)) {
-        return fail(ErrorKind::conflict, fmt::format("'{}' ({}) has {}", name, to_string(each->id),
-                                                     each->state == JobState::failed ? "failed" : "been cancelled"),
-                    "after", "submit it again first");
+        return fail(
+            ErrorKind::conflict,
+            fmt::format("'{}' ({}) has {}", name, to_string(each->id), each->state == JobState::failed ? "failed" : "been cancelled"),
+            "after", "submit it again first");
       }
-      if (std::ranges::find(unmet, each->id) == unmet.end()) {
-        unmet.push_back(each->id);
-      }
+      if (std::ranges::find(unmet, each->id) == unmet.end()) { unmet.push_back(each->id); }
     }
   }
   return unmet;
@@ -58,7 +61,8 @@ Result<void> CoreState::on(JobSubmitted& e) {
   TRY(validate(e.spec));
   const std::int64_t copies = std::max<std::int64_t>(1, e.spec.array);
   if (unfinished_jobs + static_cast<std::size_t>(copies) > limits.jobs_queued_max) {
-    return fail(ErrorKind::exhausted, fmt::format("the centre holds {} unfinished jobs, its limit", limits.jobs_queued_max), {}, "wait until some are done");
+    return fail(ErrorKind::exhausted, fmt::format("the centre holds {} unfinished jobs, its limit", limits.jobs_queued_max), {},
+                "wait until some are done");
   }
   TRY(check_fits(e.tenant, e.spec.chip_kinds, {.workers = e.spec.workers, .chips = e.spec.chips, .memory = e.spec.memory}));
   TRY_ASSIGN(const std::vector<JobId> unmet, unmet_dependencies(e.tenant, e.spec));
@@ -77,9 +81,7 @@ Result<void> CoreState::on(JobSubmitted& e) {
     job.order = sequence * kOrderStep + static_cast<std::uint64_t>(copy);
     job.submitted = now;
     job.unmet = unmet;
-    for (const JobId dependency : unmet) {
-      jobs.at(dependency).dependents.push_back(id);
-    }
+    for (const JobId dependency : unmet) { jobs.at(dependency).dependents.push_back(id); }
     remember_name(job);
     ++unfinished_jobs;
     if (unmet.empty()) {
@@ -107,18 +109,14 @@ void CoreState::enqueue(Job& job) {
 
 Result<void> CoreState::on(JobCancelled& e) {
   Job* const job = jobs.find(e.job);
-  if (job == nullptr) {
-    return fail(ErrorKind::not_found, fmt::format("there is no job {}", to_string(e.job)));
-  }
+  if (job == nullptr) { return fail(ErrorKind::not_found, fmt::format("there is no job {}", to_string(e.job))); }
   if (is_final(job->state)) {
     return fail(ErrorKind::conflict, fmt::format("job {} is already {}", to_string(e.job), enum_name(job->state)));
   }
   job->cancel_wanted = true;
   Task* const task = tasks.find(job->task);
   if (task == nullptr || task->state == TaskState::queued) {
-    if (task != nullptr) {
-      stop(*task);
-    }
+    if (task != nullptr) { stop(*task); }
     const JobId id = job->id;
     finish(*job, JobState::cancelled, "cancelled");
     resolve_dependents(id);
@@ -143,9 +141,7 @@ void CoreState::finish(Job& job, JobState state, std::string message) {
 }
 
 void CoreState::resolve_dependents(JobId first) {
-  if (jobs.at(first).dependents.empty()) {
-    return;
-  }
+  if (jobs.at(first).dependents.empty()) { return; }
   std::vector<JobId> ended{first};  // a failure runs down the chain, without recursion
   while (!ended.empty()) {
     Job& job = jobs.at(ended.back());
@@ -154,17 +150,14 @@ void CoreState::resolve_dependents(JobId first) {
     job.dependents.clear();
     for (const JobId id : dependents) {
       Job* const dependent = jobs.find(id);
-      if (dependent == nullptr || is_final(dependent->state)) {
-        continue;
-      }
+      if (dependent == nullptr || is_final(dependent->state)) { continue; }
       if (job.state == JobState::done) {
         std::erase(dependent->unmet, job.id);
-        if (dependent->unmet.empty() && dependent->wait == WaitReason::dependency) {
-          enqueue(*dependent);
-        }
+        if (dependent->unmet.empty() && dependent->wait == WaitReason::dependency) { enqueue(*dependent); }
       } else {
-        finish(*dependent, job.state, fmt::format("{} ({}), which it was to run after, {}", job.spec.name, to_string(job.id),
-                                                  job.state == JobState::failed ? "failed" : "was cancelled"));
+        finish(*dependent, job.state,
+               fmt::format("{} ({}), which it was to run after, {}", job.spec.name, to_string(job.id),
+                           job.state == JobState::failed ? "failed" : "was cancelled"));
         ended.push_back(id);
       }
     }
@@ -194,9 +187,7 @@ void CoreState::forget_name(const Job& job) {
   } else if (found->second.newest == job.id) {  // rare: an older one of that name outlived it
     found->second.newest = {};
     jobs.each([&](const Job& other) {
-      if (other.id != job.id && other.tenant == job.tenant && other.spec.name == job.spec.name) {
-        found->second.newest = other.id;
-      }
+      if (other.id != job.id && other.tenant == job.tenant && other.spec.name == job.spec.name) { found->second.newest = other.id; }
     });
   }
 }
@@ -217,9 +208,7 @@ void CoreState::job_task_ended(Job& job, const Task&, Ending ending, std::string
     finish(job, JobState::failed, std::move(message));
   } else {
     retry_or_fail(job, std::move(message));
-    if (!is_final(job.state)) {
-      return;
-    }
+    if (!is_final(job.state)) { return; }
   }
   resolve_dependents(id);
   forget_old_jobs();
@@ -234,8 +223,12 @@ void CoreState::retry_or_fail(Job& job, std::string message) {
   job.state = JobState::queued;
   job.wait = WaitReason::backoff;
   job.message = std::move(message);
-  set_timer({.id = {}, .due = now + backoff_after(job.spec.backoff, job.failures), .purpose = TimerPurpose::retry_job,
-             .job = job.id, .service = {}, .task = {}});
+  set_timer({.id = {},
+             .due = now + backoff_after(job.spec.backoff, job.failures),
+             .purpose = TimerPurpose::retry_job,
+             .job = job.id,
+             .service = {},
+             .task = {}});
   changed(Change::What::job, job.id.value);
 }
 

@@ -9,9 +9,7 @@
 namespace centrale {
 
 Result<Node*> CoreState::node_at(NodeId id) {
-  if (id.value == 0 || id.value > nodes.size()) {
-    return fail(ErrorKind::not_found, fmt::format("there is no node {}", to_string(id)));
-  }
+  if (id.value == 0 || id.value > nodes.size()) { return fail(ErrorKind::not_found, fmt::format("there is no node {}", to_string(id))); }
   return &nodes[id.value - 1];
 }
 
@@ -24,7 +22,8 @@ Result<void> CoreState::check_groups(const NodeJoined& e) const {
       return fail(ErrorKind::invalid, "a chip kind needs a name", "node " + e.name);
     }
     if (group.count < 0 || group.power.value < 0 || group.price_per_hour.value < 0 || group.memory.value < 0) {
-      return fail(ErrorKind::invalid, fmt::format("chips of kind '{}' with a negative count, power, price or memory", group.kind), "node " + e.name);
+      return fail(ErrorKind::invalid, fmt::format("chips of kind '{}' with a negative count, power, price or memory", group.kind),
+                  "node " + e.name);
     }
     for (std::size_t k = 0; k < i; ++k) {
       if (e.chips[k].kind == group.kind) {
@@ -45,17 +44,13 @@ Result<void> CoreState::check_groups(const NodeJoined& e) const {
 
 std::int64_t CoreState::kind_index(const std::string& name) {
   const auto found = std::ranges::find(kinds, name, &ChipKind::name);
-  if (found != kinds.end()) {
-    return found - kinds.begin();
-  }
+  if (found != kinds.end()) { return found - kinds.begin(); }
   kinds.push_back({name});
   return static_cast<std::int64_t>(kinds.size()) - 1;
 }
 
 Result<void> CoreState::on(NodeJoined& e) {
-  if (e.name.empty() || e.name.size() > 255) {
-    return fail(ErrorKind::invalid, "a node needs a name of 1 to 255 characters");
-  }
+  if (e.name.empty() || e.name.size() > 255) { return fail(ErrorKind::invalid, "a node needs a name of 1 to 255 characters"); }
   TRY(check_groups(e));
   const auto known = node_names.find(e.name);
   if (known == node_names.end() && nodes.size() >= limits.nodes_max) {
@@ -90,16 +85,22 @@ void CoreState::update_chips(NodeId id, const std::vector<ChipGroup>& groups) {
   for (const ChipGroup& group : groups) {
     const std::int64_t kind = kind_index(group.kind);
     for (std::int64_t local = 0; local < group.count; ++local) {
-      const auto same = std::ranges::find_if(left, [&](ChipId chip) {
-        return chips[chip.value - 1].kind == kind && chips[chip.value - 1].local == local;
-      });
+      const auto same = std::ranges::find_if(
+          left, [&](ChipId chip) { return chips[chip.value - 1].kind == kind && chips[chip.value - 1].local == local; });
       ChipId chip_id;
       if (same != left.end()) {
         chip_id = *same;
         left.erase(same);
       } else {
         chip_id = pool.add_chip(id.value - 1, static_cast<KindIndex>(kind));
-        chips.push_back({.node = id, .kind = kind, .local = local, .memory = {}, .power = {}, .price_per_hour = {}, .health = ChipHealth::gone, .holder = {}});
+        chips.push_back({.node = id,
+                         .kind = kind,
+                         .local = local,
+                         .memory = {},
+                         .power = {},
+                         .price_per_hour = {},
+                         .health = ChipHealth::gone,
+                         .holder = {}});
         nodes[id.value - 1].chips.push_back(chip_id);
       }
       Chip& chip = chips[chip_id.value - 1];
@@ -111,9 +112,7 @@ void CoreState::update_chips(NodeId id, const std::vector<ChipGroup>& groups) {
       }
     }
   }
-  for (const ChipId gone : left) {
-    set_health(gone, ChipHealth::gone);
-  }
+  for (const ChipId gone : left) { set_health(gone, ChipHealth::gone); }
 }
 
 void CoreState::set_health(ChipId id, ChipHealth health) {
@@ -128,9 +127,7 @@ void CoreState::set_health(ChipId id, ChipHealth health) {
 }
 
 void CoreState::evict(Task& task, const char* why) {
-  if (task.state == TaskState::stopping) {
-    return;
-  }
+  if (task.state == TaskState::stopping) { return; }
   if (task.job) {
     Job& job = jobs.at(task.job);
     job.state = JobState::stopping;
@@ -146,9 +143,7 @@ void CoreState::evict(Task& task, const char* why) {
 
 Result<void> CoreState::on(NodeLost& e) {
   TRY_ASSIGN(Node* const node, node_at(e.node));
-  if (node->state == NodeState::lost) {
-    return {};
-  }
+  if (node->state == NodeState::lost) { return {}; }
   node->state = NodeState::lost;
   node->since = now;
   pool.set_schedulable(e.node.value - 1, false);
@@ -161,9 +156,8 @@ Result<void> CoreState::on(NodeLost& e) {
   }
   for (const TaskId id : hit) {
     Task& task = tasks.at(id);
-    const bool all_lost = std::ranges::all_of(task.chips, [&](ChipId chip) {
-      return nodes[chips[chip.value - 1].node.value - 1].state == NodeState::lost;
-    });
+    const bool all_lost =
+        std::ranges::all_of(task.chips, [&](ChipId chip) { return nodes[chips[chip.value - 1].node.value - 1].state == NodeState::lost; });
     if (all_lost) {  // nobody is left who could say that it ended; the node stops what it still runs when it comes back
       end(task, Ending::asked, "its node was lost", {});
     } else {
@@ -204,9 +198,7 @@ Result<void> CoreState::on(ChipFailed& e) {
   if (e.chip.value == 0 || e.chip.value > chips.size()) {
     return fail(ErrorKind::not_found, fmt::format("there is no chip {}", to_string(e.chip)));
   }
-  if (chips[e.chip.value - 1].health == ChipHealth::ok) {
-    set_health(e.chip, ChipHealth::failed);
-  }
+  if (chips[e.chip.value - 1].health == ChipHealth::ok) { set_health(e.chip, ChipHealth::failed); }
   return {};
 }
 
@@ -214,9 +206,7 @@ Result<void> CoreState::on(ChipRepaired& e) {
   if (e.chip.value == 0 || e.chip.value > chips.size()) {
     return fail(ErrorKind::not_found, fmt::format("there is no chip {}", to_string(e.chip)));
   }
-  if (chips[e.chip.value - 1].health == ChipHealth::failed) {
-    set_health(e.chip, ChipHealth::ok);
-  }
+  if (chips[e.chip.value - 1].health == ChipHealth::failed) { set_health(e.chip, ChipHealth::ok); }
   return {};
 }
 

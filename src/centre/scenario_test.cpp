@@ -62,16 +62,16 @@ class Scenario {
 
   Result<void> apply(Event event, Time now) {
     Output out;
-    const auto text = [&] { std::string s; encode(event, s); return s; }();
+    const auto text = [&] {
+      std::string s;
+      encode(event, s);
+      return s;
+    }();
     auto decoded = decode(text);
-    if (!decoded) {
-      return std::unexpected(decoded.error());
-    }
+    if (!decoded) { return std::unexpected(decoded.error()); }
     const Result<void> result = core_.apply(std::move(*decoded), now, out);
     for (const Action& action : out.actions) {
-      if (const auto* timer = std::get_if<SetTimer>(&action.act)) {
-        timers_[{timer->due.ns, timer->timer.value}] = true;
-      }
+      if (const auto* timer = std::get_if<SetTimer>(&action.act)) { timers_[{timer->due.ns, timer->timer.value}] = true; }
     }
     return result;
   }
@@ -100,7 +100,8 @@ class Scenario {
     if (verb == "node") {
       NodeJoined node{.name = words[1], .memory = mebibytes(8192), .chips = {}};
       for (const auto& [kind, count] : given) {
-        node.chips.push_back({.kind = kind, .count = std::stoll(count), .memory = mebibytes(1024), .power = {10'000}, .price_per_hour = {50'000}});
+        node.chips.push_back(
+            {.kind = kind, .count = std::stoll(count), .memory = mebibytes(1024), .power = {10'000}, .price_per_hour = {50'000}});
       }
       return apply(node, now);
     }
@@ -136,10 +137,14 @@ class Scenario {
     if (verb == "started") { return apply(TaskStarted{task_of(words[1])}, now); }
     if (verb == "ready") { return apply(ReplicaReady{task_of(words[1]), 9000}, now); }
     if (verb == "exit") {
-      return apply(TaskExited{.task = task_of(words[1]), .code = std::stoll(words[2]), .signal = 0, .lost = false, .message = {}, .energy = {}}, now);
+      return apply(
+          TaskExited{.task = task_of(words[1]), .code = std::stoll(words[2]), .signal = 0, .lost = false, .message = {}, .energy = {}},
+          now);
     }
     if (verb == "kill") {
-      return apply(TaskExited{.task = task_of(words[1]), .code = 0, .signal = std::stoll(words[2]), .lost = false, .message = {}, .energy = {}}, now);
+      return apply(
+          TaskExited{.task = task_of(words[1]), .code = 0, .signal = std::stoll(words[2]), .lost = false, .message = {}, .energy = {}},
+          now);
     }
     if (verb == "lose") { return apply(NodeLost{core_.node_of(words[1])}, now); }
     if (verb == "drain") { return apply(NodeDrained{core_.node_of(words[1])}, now); }
@@ -150,17 +155,13 @@ class Scenario {
   }
 
   bool expectation(const Words& words) {
-    if (words[0] == "ok") {
-      return true;
-    }
+    if (words[0] == "ok") { return true; }
     if (words[0] == "expect") {
       const Job* job = core_.job(words[1]);
       EXPECT_NE(job, nullptr);
       if (job != nullptr) {
         EXPECT_EQ(enum_name(job->state), words[2]) << words[1] << ": " << job->message;
-        if (words.size() > 3) {
-          EXPECT_EQ(enum_name(job->wait), words[3]) << words[1];
-        }
+        if (words.size() > 3) { EXPECT_EQ(enum_name(job->wait), words[3]) << words[1]; }
       }
       return true;
     }
@@ -198,34 +199,24 @@ void run(const fs::path& file) {
     text.resize(std::min(text.size(), text.find('#')));
     std::istringstream stream(text);
     Words words;
-    for (std::string word; stream >> word;) {
-      words.push_back(word);
-    }
-    if (words.empty()) {
-      continue;
-    }
+    for (std::string word; stream >> word;) { words.push_back(word); }
+    if (words.empty()) { continue; }
     SCOPED_TRACE(file.filename().string() + ":" + std::to_string(number) + ": " + text);
     ASSERT_GE(words.size(), 3U);
     ASSERT_EQ(words[0], "at");
     const Time now{std::llround(std::stod(words[1]) * 1e9)};
     scenario.line(Words(words.begin() + 2, words.end()), now);
-    if (testing::Test::HasFailure()) {
-      return;
-    }
+    if (testing::Test::HasFailure()) { return; }
   }
   EXPECT_GT(number, 5) << "an empty scenario proves nothing";
 }
 
 TEST(Scenarios, All) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(CENTRALE_SCENARIOS)) {
-    files.push_back(entry.path());
-  }
+  for (const auto& entry : fs::directory_iterator(CENTRALE_SCENARIOS)) { files.push_back(entry.path()); }
   std::ranges::sort(files);
   ASSERT_GE(files.size(), 7U);
-  for (const fs::path& file : files) {
-    run(file);
-  }
+  for (const fs::path& file : files) { run(file); }
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ static_assert(kReplicasMax < kOrderStep);
 }  // namespace
 
 Request CoreState::request_of(const Service& service, const Task& task) const {
-  return {.task = task.id, .tenant = service.tenant, .priority = service.spec.priority,
+  return {.task = task.id,
+          .tenant = service.tenant,
+          .priority = service.spec.priority,
           .order = service.order + static_cast<std::uint64_t>(task.ordinal),
           .kinds = choose_kinds(service.spec.chip_kinds).value_or(KindChoice{}),
           .gang = {.workers = 1, .chips = task.chips_per_worker, .memory = task.memory}};
@@ -22,9 +24,7 @@ Request CoreState::request_of(const Service& service, const Task& task) const {
 
 Result<Service*> CoreState::service_at(ServiceId id) {
   Service* const service = services.find(id);
-  if (service == nullptr) {
-    return fail(ErrorKind::not_found, fmt::format("there is no service {}", to_string(id)));
-  }
+  if (service == nullptr) { return fail(ErrorKind::not_found, fmt::format("there is no service {}", to_string(id))); }
   if (service->removing) {
     return fail(ErrorKind::conflict, fmt::format("service '{}' is being removed", service->spec.name), {}, "wait until it is gone");
   }
@@ -39,13 +39,12 @@ Result<void> CoreState::on(ServiceDefined& e) {
   if (known != service_names.end()) {
     TRY_ASSIGN(Service* const service, service_at(known->second));
     if (service->tenant != e.tenant) {
-      return fail(ErrorKind::conflict, fmt::format("the name '{}' is taken", e.spec.name), "name", "choose another: it is the model name that callers use");
+      return fail(ErrorKind::conflict, fmt::format("the name '{}' is taken", e.spec.name), "name",
+                  "choose another: it is the model name that callers use");
     }
     for (ReplicaSlot& slot : service->replicas) {  // those that wait were queued with the old shape
       const Task* const task = tasks.find(slot.task);
-      if (task != nullptr && task->state == TaskState::queued) {
-        stop_replica(slot);
-      }
+      if (task != nullptr && task->state == TaskState::queued) { stop_replica(slot); }
     }
     ServiceSpec same = service->spec;
     same.replicas = e.spec.replicas;
@@ -97,14 +96,10 @@ Result<void> CoreState::on(ServiceRemoved& e) {
 
 void CoreState::stop_replica(ReplicaSlot& slot) {
   Task* const task = tasks.find(slot.task);
-  if (task == nullptr) {
-    return;
-  }
+  if (task == nullptr) { return; }
   const bool was_queued = task->state == TaskState::queued;
   stop(*task);
-  if (was_queued) {
-    slot.task = {};
-  }
+  if (was_queued) { slot.task = {}; }
 }
 
 void CoreState::start_replica(Service& service, std::size_t ordinal) {
@@ -123,19 +118,11 @@ void CoreState::start_replica(Service& service, std::size_t ordinal) {
 
 void CoreState::reconcile(Service& service) {
   const std::size_t wanted = service.removing ? 0 : static_cast<std::size_t>(service.spec.replicas);
-  if (service.replicas.size() < wanted) {
-    service.replicas.resize(wanted);
-  }
-  for (std::size_t ordinal = wanted; ordinal < service.replicas.size(); ++ordinal) {
-    stop_replica(service.replicas[ordinal]);
-  }
-  while (service.replicas.size() > wanted && !service.replicas.back().task) {
-    service.replicas.pop_back();
-  }
+  if (service.replicas.size() < wanted) { service.replicas.resize(wanted); }
+  for (std::size_t ordinal = wanted; ordinal < service.replicas.size(); ++ordinal) { stop_replica(service.replicas[ordinal]); }
+  while (service.replicas.size() > wanted && !service.replicas.back().task) { service.replicas.pop_back(); }
   for (std::size_t ordinal = 0; ordinal < wanted; ++ordinal) {
-    if (!service.replicas[ordinal].task && !service.replicas[ordinal].retry) {
-      start_replica(service, ordinal);
-    }
+    if (!service.replicas[ordinal].task && !service.replicas[ordinal].retry) { start_replica(service, ordinal); }
   }
   roll(service);
   changed(Change::What::service, service.id.value);
@@ -171,12 +158,15 @@ void CoreState::replica_task_ended(Service& service, const Task& task, Ending en
   const bool wanted_end = ending == Ending::asked || (ending == Ending::done && task.stop_wanted);
   if (!wanted_end || task.late) {
     ++slot.failures;
-    if (!task.late) {
-      slot.message = ending == Ending::done ? "the engine ended by itself" : std::move(message);
-    }
+    if (!task.late) { slot.message = ending == Ending::done ? "the engine ended by itself" : std::move(message); }
     if (!service.removing && task.ordinal < service.spec.replicas) {
-      slot.retry = set_timer({.id = {}, .due = now + backoff_after(service.spec.backoff, slot.failures),
-                              .purpose = TimerPurpose::retry_replica, .job = {}, .service = service.id, .task = {}, .ordinal = task.ordinal});
+      slot.retry = set_timer({.id = {},
+                              .due = now + backoff_after(service.spec.backoff, slot.failures),
+                              .purpose = TimerPurpose::retry_replica,
+                              .job = {},
+                              .service = service.id,
+                              .task = {},
+                              .ordinal = task.ordinal});
     }
   }
   reconcile(service);
@@ -184,18 +174,14 @@ void CoreState::replica_task_ended(Service& service, const Task& task, Ending en
 
 Result<void> CoreState::on(ReplicaReady& e) {
   Task* const task = tasks.find(e.task);
-  if (task == nullptr || !task->service || (task->state != TaskState::starting && task->state != TaskState::running)) {
-    return {};
-  }
+  if (task == nullptr || !task->service || (task->state != TaskState::starting && task->state != TaskState::running)) { return {}; }
   if (task->state == TaskState::starting) {  // the report of its start was lost with a restart
     task->state = TaskState::running;
     task->started = now;
   }
   task->ready = true;
   task->port = e.port;
-  if (timers.find(task->timer) != nullptr) {
-    timers.erase(task->timer);
-  }
+  if (timers.find(task->timer) != nullptr) { timers.erase(task->timer); }
   task->timer = {};
   Service& service = services.at(task->service);
   ReplicaSlot& slot = service.replicas[static_cast<std::size_t>(task->ordinal)];
@@ -207,15 +193,17 @@ Result<void> CoreState::on(ReplicaReady& e) {
 
 Result<void> CoreState::on(ReplicaUnready& e) {
   Task* const task = tasks.find(e.task);
-  if (task == nullptr || !task->ready) {
-    return {};
-  }
+  if (task == nullptr || !task->ready) { return {}; }
   task->ready = false;
   Service& service = services.at(task->service);
   service.replicas[static_cast<std::size_t>(task->ordinal)].message = std::move(e.reason);
   if (service.spec.start_timeout.value > 0) {  // it gets as long to come back as it had to start
-    task->timer = set_timer({.id = {}, .due = now + service.spec.start_timeout, .purpose = TimerPurpose::start_timeout,
-                             .job = {}, .service = {}, .task = task->id});
+    task->timer = set_timer({.id = {},
+                             .due = now + service.spec.start_timeout,
+                             .purpose = TimerPurpose::start_timeout,
+                             .job = {},
+                             .service = {},
+                             .task = task->id});
   }
   changed(Change::What::service, service.id.value);
   return {};

@@ -70,7 +70,8 @@ Error broken(std::string what) { return {ErrorKind::invalid, std::move(what), "s
 
 Result<void> CoreState::load(Saved saved) {
   if (saved.version != 1) {
-    return fail(ErrorKind::invalid, fmt::format("version {} of the state; this Centrale knows 1", saved.version), "snapshot", "upgrade Centrale");
+    return fail(ErrorKind::invalid, fmt::format("version {} of the state; this Centrale knows 1", saved.version), "snapshot",
+                "upgrade Centrale");
   }
   sequence = saved.sequence;
   now = saved.now;
@@ -91,58 +92,45 @@ Result<void> CoreState::load(Saved saved) {
   }
   for (std::size_t i = 0; i < chips.size(); ++i) {
     const Chip& chip = chips[i];
-    if (chip.node.value == 0 || chip.node.value > nodes.size() || chip.kind < 0 || chip.kind >= static_cast<std::int64_t>(kinds.size()) || kinds.size() > kKindsMax) {
+    if (chip.node.value == 0 || chip.node.value > nodes.size() || chip.kind < 0 || chip.kind >= static_cast<std::int64_t>(kinds.size()) ||
+        kinds.size() > kKindsMax) {
       return std::unexpected(broken(fmt::format("chip {} belongs nowhere", i + 1)));
     }
     const ChipId id = pool.add_chip(chip.node.value - 1, static_cast<KindIndex>(chip.kind));
     pool.set_usable(id, chip.health == ChipHealth::ok);
     pool.set_free(id, !chip.holder);
   }
-  for (std::size_t i = 0; i < tenants.size(); ++i) {
-    tenant_names[tenants[i].name] = TenantId{i + 1};
-  }
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    key_hashes[keys[i].hash] = KeyId{i + 1};
-  }
+  for (std::size_t i = 0; i < tenants.size(); ++i) { tenant_names[tenants[i].name] = TenantId{i + 1}; }
+  for (std::size_t i = 0; i < keys.size(); ++i) { key_hashes[keys[i].hash] = KeyId{i + 1}; }
   Result<void> result;
   services.each([&](const Service& service) {
     service_names[service.spec.name] = service.id;
-    if (!check_tenant(service.tenant)) {
-      result = std::unexpected(broken(fmt::format("service {} has no tenant", to_string(service.id))));
-    }
+    if (!check_tenant(service.tenant)) { result = std::unexpected(broken(fmt::format("service {} has no tenant", to_string(service.id)))); }
   });
   jobs.each([&](const Job& job) {
     remember_name(job);
     unfinished_jobs += is_final(job.state) ? 0U : 1U;
-    if (!check_tenant(job.tenant)) {
-      result = std::unexpected(broken(fmt::format("job {} has no tenant", to_string(job.id))));
-    }
+    if (!check_tenant(job.tenant)) { result = std::unexpected(broken(fmt::format("job {} has no tenant", to_string(job.id)))); }
   });
   TRY(result);
   tasks.each([&](const Task& task) {
-    if ((task.job && jobs.find(task.job) == nullptr) || (task.service && services.find(task.service) == nullptr) || (!task.job && !task.service) ||
-        task.chips_per_worker < 1) {
+    if ((task.job && jobs.find(task.job) == nullptr) || (task.service && services.find(task.service) == nullptr) ||
+        (!task.job && !task.service) || task.chips_per_worker < 1) {
       result = std::unexpected(broken(fmt::format("task {} belongs to nothing", to_string(task.id))));
       return;
     }
-    if (task.state == TaskState::queued) {
-      policy->enqueue(request_of(task));
-    }
+    if (task.state == TaskState::queued) { policy->enqueue(request_of(task)); }
     for (std::size_t i = 0; i < task.chips.size(); ++i) {
       if (task.chips[i].value == 0 || task.chips[i].value > chips.size()) {
         result = std::unexpected(broken(fmt::format("task {} holds a chip that is not there", to_string(task.id))));
         return;
       }
-      if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) {
-        pool.take_memory(pool.node_of(task.chips[i]), task.memory);
-      }
+      if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) { pool.take_memory(pool.node_of(task.chips[i]), task.memory); }
     }
   });
   TRY(result);
   const std::string wrong = contradiction();
-  if (!wrong.empty()) {
-    return std::unexpected(broken(wrong));
-  }
+  if (!wrong.empty()) { return std::unexpected(broken(wrong)); }
   return {};
 }
 
@@ -164,12 +152,8 @@ namespace {
 
 /// The state that a job must have while its task is in `task`.
 bool agrees(const Job& job, const Task* task) {
-  if (is_final(job.state)) {
-    return task == nullptr;
-  }
-  if (task == nullptr) {
-    return job.state == JobState::queued && (job.wait == WaitReason::dependency || job.wait == WaitReason::backoff);
-  }
+  if (is_final(job.state)) { return task == nullptr; }
+  if (task == nullptr) { return job.state == JobState::queued && (job.wait == WaitReason::dependency || job.wait == WaitReason::backoff); }
   switch (task->state) {
     case TaskState::queued: return job.state == JobState::queued && job.wait == WaitReason::chips;
     case TaskState::starting: return job.state == JobState::starting;
@@ -185,9 +169,7 @@ bool agrees(const Job& job, const Task* task) {
 std::string CoreState::contradiction() const {
   std::string wrong;
   const auto say = [&](std::string text) {
-    if (wrong.empty()) {
-      wrong = std::move(text);
-    }
+    if (wrong.empty()) { wrong = std::move(text); }
   };
   std::vector<std::int64_t> held_by_tenant(tenants.size(), 0);
   std::vector<Bytes> memory_taken(nodes.size());
@@ -199,26 +181,23 @@ std::string CoreState::contradiction() const {
       say(fmt::format("task {} is {} with {} chips", to_string(task.id), enum_name(task.state), task.chips.size()));
     }
     const TaskId owner_task = task.job ? jobs.find(task.job)->task
-                                       : static_cast<std::size_t>(task.ordinal) < services.find(task.service)->replicas.size()
-                                             ? services.find(task.service)->replicas[static_cast<std::size_t>(task.ordinal)].task
-                                             : TaskId{};
-    if (owner_task != task.id) {
-      say(fmt::format("task {} runs for an owner that has {}", to_string(task.id), to_string(owner_task)));
-    }
+                              : static_cast<std::size_t>(task.ordinal) < services.find(task.service)->replicas.size()
+                                  ? services.find(task.service)->replicas[static_cast<std::size_t>(task.ordinal)].task
+                                  : TaskId{};
+    if (owner_task != task.id) { say(fmt::format("task {} runs for an owner that has {}", to_string(task.id), to_string(owner_task))); }
     held += task.chips.size();
     held_by_tenant[tenant_of(task).value - 1] += static_cast<std::int64_t>(task.chips.size());
     for (std::size_t i = 0; i < task.chips.size(); ++i) {
       if (chips[task.chips[i].value - 1].holder != task.id) {
-        say(fmt::format("chip {} is held by {} and used by {}", to_string(task.chips[i]), to_string(chips[task.chips[i].value - 1].holder), to_string(task.id)));
+        say(fmt::format("chip {} is held by {} and used by {}", to_string(task.chips[i]), to_string(chips[task.chips[i].value - 1].holder),
+                        to_string(task.id)));
       }
       if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) {
         memory_taken[chips[task.chips[i].value - 1].node.value - 1] += task.memory;
       }
     }
   });
-  if (queued != policy->queued()) {
-    say(fmt::format("{} tasks are queued, the policy has {}", queued, policy->queued()));
-  }
+  if (queued != policy->queued()) { say(fmt::format("{} tasks are queued, the policy has {}", queued, policy->queued())); }
   for (std::size_t i = 0; i < chips.size(); ++i) {
     if (chips[i].holder) {
       --held;
@@ -226,17 +205,11 @@ std::string CoreState::contradiction() const {
         say(fmt::format("chip c{} is held by {}, which is not there", i + 1, to_string(chips[i].holder)));
       }
     }
-    if (pool.is_free(ChipId{i + 1}) == static_cast<bool>(chips[i].holder)) {
-      say(fmt::format("chip c{} is free and held", i + 1));
-    }
+    if (pool.is_free(ChipId{i + 1}) == static_cast<bool>(chips[i].holder)) { say(fmt::format("chip c{} is free and held", i + 1)); }
   }
-  if (held != 0) {
-    say("chips are held that no task uses, or used twice");
-  }
+  if (held != 0) { say("chips are held that no task uses, or used twice"); }
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (pool.memory_free(i) != nodes[i].memory - memory_taken[i]) {
-      say(fmt::format("node {}: memory does not add up", nodes[i].name));
-    }
+    if (pool.memory_free(i) != nodes[i].memory - memory_taken[i]) { say(fmt::format("node {}: memory does not add up", nodes[i].name)); }
   }
   for (std::size_t i = 0; i < tenants.size(); ++i) {
     if (tenants[i].chips_held != held_by_tenant[i]) {
@@ -251,9 +224,7 @@ std::string CoreState::contradiction() const {
       say(fmt::format("job {} is {}, its task {} is not", to_string(job.id), enum_name(job.state), to_string(job.task)));
     }
   });
-  if (unfinished != unfinished_jobs || final_jobs != finished.size()) {
-    say("jobs are not all accounted for");
-  }
+  if (unfinished != unfinished_jobs || final_jobs != finished.size()) { say("jobs are not all accounted for"); }
   services.each([&](const Service& service) {
     for (const ReplicaSlot& slot : service.replicas) {
       if (slot.task && tasks.find(slot.task) == nullptr) {

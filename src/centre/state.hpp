@@ -16,8 +16,8 @@ namespace centrale {
 
 enum class JobState : unsigned char { queued, starting, running, stopping, done, failed, cancelled };
 template <>
-inline constexpr std::array<std::string_view, 7> kEnumNames<JobState>{"queued", "starting", "running", "stopping",
-                                                                     "done", "failed", "cancelled"};
+inline constexpr std::array<std::string_view, 7> kEnumNames<JobState>{"queued", "starting", "running",  "stopping",
+                                                                      "done",   "failed",   "cancelled"};
 [[nodiscard]] constexpr bool is_final(JobState s) { return s >= JobState::done; }
 
 /// Why a queued job waits.
@@ -37,30 +37,32 @@ enum class ChipHealth : unsigned char { ok, failed, gone };
 template <>
 inline constexpr std::array<std::string_view, 3> kEnumNames<ChipHealth>{"ok", "failed", "gone"};
 
-struct ChipKind { std::string name; };
+struct ChipKind {
+  std::string name;
+};
 
 struct Chip {
   NodeId node;
-  std::int64_t kind = 0;       // index into State::kinds
-  std::int64_t local = 0;      // which of the node's chips of that kind
+  std::int64_t kind = 0;   // index into State::kinds
+  std::int64_t local = 0;  // which of the node's chips of that kind
   Bytes memory;
   Milliwatts power;
   MicroCurrency price_per_hour;
   ChipHealth health = ChipHealth::ok;
-  TaskId holder;               // none: free
+  TaskId holder;  // none: free
 };
 
 struct Node {
   std::string name;
   Bytes memory;
   NodeState state = NodeState::up;
-  std::vector<ChipId> chips;   // contiguous ids unless the node grew
+  std::vector<ChipId> chips;  // contiguous ids unless the node grew
   Time since;
 };
 
 /// What was used; sums, never lost when jobs are forgotten.
 struct Usage {
-  Nanos device_time;           // chips x time
+  Nanos device_time;  // chips x time
   Millijoules energy;
   std::int64_t energy_estimated = 0;  // how many tasks' energy was estimated, not measured
   std::int64_t tokens_trained = 0;
@@ -74,7 +76,7 @@ struct Tenant {
   std::string name;
   Quota quota;
   std::int64_t chips_held = 0;
-  std::int64_t day = 0;              // days since the epoch that day_tokens counts
+  std::int64_t day = 0;  // days since the epoch that day_tokens counts
   std::int64_t day_tokens = 0;
   Usage usage;
 };
@@ -82,7 +84,7 @@ struct Tenant {
 struct Key {
   TenantId tenant;
   std::string label;
-  std::string hash;   // hex; the key itself is never stored
+  std::string hash;  // hex; the key itself is never stored
   Role role = Role::user;
   bool revoked = false;
   Time added;
@@ -94,26 +96,26 @@ struct Job {
   JobSpec spec;
   JobState state = JobState::queued;
   WaitReason wait = WaitReason::none;
-  std::int64_t array_index = -1;     // -1: not of an array
-  std::uint64_t order = 0;           // sequence of its submission; keeps its place after a retry
+  std::int64_t array_index = -1;  // -1: not of an array
+  std::uint64_t order = 0;        // sequence of its submission; keeps its place after a retry
   std::int64_t attempts = 0;
-  std::int64_t failures = 0;         // counted against the restart budget
-  TaskId task;                       // the attempt under way, or the last one
-  std::vector<JobId> unmet;          // dependencies not yet done
+  std::int64_t failures = 0;  // counted against the restart budget
+  TaskId task;                // the attempt under way, or the last one
+  std::vector<JobId> unmet;   // dependencies not yet done
   std::vector<JobId> dependents;
   bool cancel_wanted = false;
-  bool over_time = false;            // stopped for its time limit
-  Time submitted, started, finished; // started: first attempt
-  std::string message;               // why it ended, or why the last attempt did
+  bool over_time = false;             // stopped for its time limit
+  Time submitted, started, finished;  // started: first attempt
+  std::string message;                // why it ended, or why the last attempt did
   TaskProgressed progress;
   Usage usage;
 };
 
 struct Task {
   TaskId id;
-  JobId job;           // either a job …
-  ServiceId service;   // … or a service's replica
-  std::int64_t ordinal = 0;   // of the replica
+  JobId job;                 // either a job …
+  ServiceId service;         // … or a service's replica
+  std::int64_t ordinal = 0;  // of the replica
   std::int64_t generation = 0;
   std::int64_t attempt = 1;
   TaskState state = TaskState::queued;
@@ -122,16 +124,16 @@ struct Task {
   std::vector<ChipId> chips;  // rank order
   Time placed, started, ended;
   bool stop_wanted = false;
-  bool late = false;   // stopped because it was not ready in time: counts as a failure
+  bool late = false;  // stopped because it was not ready in time: counts as a failure
   bool ready = false;
   std::int64_t port = 0;
-  TimerId timer;       // start timeout or time limit
+  TimerId timer;  // start timeout or time limit
 };
 
 /// One ordinal of a service: which task it has now, and how its last ones failed.
 struct ReplicaSlot {
-  TaskId task;                 // none: waits (back-off), or is not wanted
-  std::int64_t failures = 0;   // in a row; a replica that got ready resets it
+  TaskId task;                // none: waits (back-off), or is not wanted
+  std::int64_t failures = 0;  // in a row; a replica that got ready resets it
   TimerId retry;
   std::string message;
 };
@@ -162,46 +164,130 @@ struct Timer {
   std::int64_t ordinal = 0;
 };
 
-template <class V> void describe(V& v, ChipKind& k) { v("name", k.name); }
-template <class V> void describe(V& v, Chip& c) {
-  v("node", c.node); v("kind", c.kind); v("local", c.local); v("memory", c.memory); v("power_mw", c.power);
-  v("price_per_hour_micro", c.price_per_hour); v("health", c.health); v("holder", c.holder);
+template <class V>
+void describe(V& v, ChipKind& k) {
+  v("name", k.name);
 }
-template <class V> void describe(V& v, Node& n) {
-  v("name", n.name); v("memory", n.memory); v("state", n.state); v("chips", n.chips); v("since", n.since);
+template <class V>
+void describe(V& v, Chip& c) {
+  v("node", c.node);
+  v("kind", c.kind);
+  v("local", c.local);
+  v("memory", c.memory);
+  v("power_mw", c.power);
+  v("price_per_hour_micro", c.price_per_hour);
+  v("health", c.health);
+  v("holder", c.holder);
 }
-template <class V> void describe(V& v, Usage& u) {
-  v("device_ns", u.device_time); v("energy_mj", u.energy); v("energy_estimated", u.energy_estimated);
-  v("tokens_trained", u.tokens_trained); v("requests", u.requests); v("prompt_tokens", u.prompt_tokens);
-  v("completion_tokens", u.completion_tokens); v("estimated_tokens", u.estimated_tokens); v("cost_micro", u.cost);
+template <class V>
+void describe(V& v, Node& n) {
+  v("name", n.name);
+  v("memory", n.memory);
+  v("state", n.state);
+  v("chips", n.chips);
+  v("since", n.since);
 }
-template <class V> void describe(V& v, Tenant& t) {
-  v("name", t.name); v("quota", t.quota); v("chips_held", t.chips_held); v("day", t.day); v("day_tokens", t.day_tokens);
+template <class V>
+void describe(V& v, Usage& u) {
+  v("device_ns", u.device_time);
+  v("energy_mj", u.energy);
+  v("energy_estimated", u.energy_estimated);
+  v("tokens_trained", u.tokens_trained);
+  v("requests", u.requests);
+  v("prompt_tokens", u.prompt_tokens);
+  v("completion_tokens", u.completion_tokens);
+  v("estimated_tokens", u.estimated_tokens);
+  v("cost_micro", u.cost);
+}
+template <class V>
+void describe(V& v, Tenant& t) {
+  v("name", t.name);
+  v("quota", t.quota);
+  v("chips_held", t.chips_held);
+  v("day", t.day);
+  v("day_tokens", t.day_tokens);
   v("usage", t.usage);
 }
-template <class V> void describe(V& v, Key& k) {
-  v("tenant", k.tenant); v("label", k.label); v("hash", k.hash); v("role", k.role); v("revoked", k.revoked); v("added", k.added);
+template <class V>
+void describe(V& v, Key& k) {
+  v("tenant", k.tenant);
+  v("label", k.label);
+  v("hash", k.hash);
+  v("role", k.role);
+  v("revoked", k.revoked);
+  v("added", k.added);
 }
-template <class V> void describe(V& v, Job& j) {
-  v("id", j.id); v("tenant", j.tenant); v("spec", j.spec); v("state", j.state); v("wait", j.wait); v("array_index", j.array_index);
-  v("order", j.order); v("attempts", j.attempts); v("failures", j.failures); v("task", j.task); v("unmet", j.unmet);
-  v("dependents", j.dependents); v("cancel_wanted", j.cancel_wanted); v("over_time", j.over_time); v("submitted", j.submitted); v("started", j.started);
-  v("finished", j.finished); v("message", j.message); v("progress", j.progress); v("usage", j.usage);
+template <class V>
+void describe(V& v, Job& j) {
+  v("id", j.id);
+  v("tenant", j.tenant);
+  v("spec", j.spec);
+  v("state", j.state);
+  v("wait", j.wait);
+  v("array_index", j.array_index);
+  v("order", j.order);
+  v("attempts", j.attempts);
+  v("failures", j.failures);
+  v("task", j.task);
+  v("unmet", j.unmet);
+  v("dependents", j.dependents);
+  v("cancel_wanted", j.cancel_wanted);
+  v("over_time", j.over_time);
+  v("submitted", j.submitted);
+  v("started", j.started);
+  v("finished", j.finished);
+  v("message", j.message);
+  v("progress", j.progress);
+  v("usage", j.usage);
 }
-template <class V> void describe(V& v, Task& t) {
-  v("id", t.id); v("job", t.job); v("service", t.service); v("ordinal", t.ordinal); v("generation", t.generation);
-  v("attempt", t.attempt); v("state", t.state); v("chips_per_worker", t.chips_per_worker); v("memory", t.memory); v("chips", t.chips); v("placed", t.placed); v("started", t.started);
-  v("ended", t.ended); v("stop_wanted", t.stop_wanted); v("late", t.late); v("ready", t.ready); v("port", t.port); v("timer", t.timer);
+template <class V>
+void describe(V& v, Task& t) {
+  v("id", t.id);
+  v("job", t.job);
+  v("service", t.service);
+  v("ordinal", t.ordinal);
+  v("generation", t.generation);
+  v("attempt", t.attempt);
+  v("state", t.state);
+  v("chips_per_worker", t.chips_per_worker);
+  v("memory", t.memory);
+  v("chips", t.chips);
+  v("placed", t.placed);
+  v("started", t.started);
+  v("ended", t.ended);
+  v("stop_wanted", t.stop_wanted);
+  v("late", t.late);
+  v("ready", t.ready);
+  v("port", t.port);
+  v("timer", t.timer);
 }
-template <class V> void describe(V& v, ReplicaSlot& r) {
-  v("task", r.task); v("failures", r.failures); v("retry", r.retry); v("message", r.message);
+template <class V>
+void describe(V& v, ReplicaSlot& r) {
+  v("task", r.task);
+  v("failures", r.failures);
+  v("retry", r.retry);
+  v("message", r.message);
 }
-template <class V> void describe(V& v, Service& s) {
-  v("id", s.id); v("tenant", s.tenant); v("spec", s.spec); v("generation", s.generation); v("removing", s.removing);
-  v("replicas", s.replicas); v("defined", s.defined); v("order", s.order); v("usage", s.usage);
+template <class V>
+void describe(V& v, Service& s) {
+  v("id", s.id);
+  v("tenant", s.tenant);
+  v("spec", s.spec);
+  v("generation", s.generation);
+  v("removing", s.removing);
+  v("replicas", s.replicas);
+  v("defined", s.defined);
+  v("order", s.order);
+  v("usage", s.usage);
 }
-template <class V> void describe(V& v, Timer& t) {
-  v("id", t.id); v("due", t.due); v("purpose", t.purpose); v("job", t.job); v("service", t.service); v("task", t.task);
+template <class V>
+void describe(V& v, Timer& t) {
+  v("id", t.id);
+  v("due", t.due);
+  v("purpose", t.purpose);
+  v("job", t.job);
+  v("service", t.service);
+  v("task", t.task);
   v("ordinal", t.ordinal);
 }
 

@@ -40,8 +40,12 @@ void CoreState::start(Task& task) {
   } else {
     const Service& service = services.at(task.service);
     if (service.spec.start_timeout.value > 0) {
-      task.timer = set_timer({.id = {}, .due = now + service.spec.start_timeout, .purpose = TimerPurpose::start_timeout,
-                              .job = {}, .service = {}, .task = task.id});
+      task.timer = set_timer({.id = {},
+                              .due = now + service.spec.start_timeout,
+                              .purpose = TimerPurpose::start_timeout,
+                              .job = {},
+                              .service = {},
+                              .task = task.id});
     }
     changed(Change::What::service, service.id.value);
   }
@@ -54,9 +58,7 @@ void CoreState::release_chips(Task& task) {
     ensure(chip.holder == task.id);
     chip.holder = {};
     pool.set_free(id, true);
-    if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) {
-      pool.return_memory(pool.node_of(id), task.memory);
-    }
+    if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) { pool.return_memory(pool.node_of(id), task.memory); }
     changed(Change::What::node, chip.node.value);
   }
   tenants[tenant_of(task).value - 1].chips_held -= static_cast<std::int64_t>(task.chips.size());
@@ -85,12 +87,8 @@ void CoreState::end(Task& task, Ending ending, std::string message, Millijoules 
     used.energy_estimated = 0;
   }
   tenants[tenant_of(task).value - 1].usage += used;
-  if (!task.chips.empty()) {
-    release_chips(task);
-  }
-  if (timers.find(task.timer) != nullptr) {
-    timers.erase(task.timer);
-  }
+  if (!task.chips.empty()) { release_chips(task); }
+  if (timers.find(task.timer) != nullptr) { timers.erase(task.timer); }
   task.state = TaskState::exited;
   changed(Change::What::usage, tenant_of(task).value);
   if (task.job) {
@@ -107,20 +105,16 @@ void CoreState::end(Task& task, Ending ending, std::string message, Millijoules 
 
 Result<void> CoreState::on(TaskStarted& e) {
   Task* const task = tasks.find(e.task);
-  if (task == nullptr || task->state != TaskState::starting) {
-    return {};
-  }
+  if (task == nullptr || task->state != TaskState::starting) { return {}; }
   task->state = TaskState::running;
   task->started = now;
   if (task->job) {
     Job& job = jobs.at(task->job);
     job.state = JobState::running;
-    if (job.started == Time{}) {
-      job.started = now;
-    }
+    if (job.started == Time{}) { job.started = now; }
     if (job.spec.time_limit.value > 0) {
-      task->timer = set_timer({.id = {}, .due = now + job.spec.time_limit, .purpose = TimerPurpose::time_limit,
-                               .job = {}, .service = {}, .task = task->id});
+      task->timer = set_timer(
+          {.id = {}, .due = now + job.spec.time_limit, .purpose = TimerPurpose::time_limit, .job = {}, .service = {}, .task = task->id});
     }
     changed(Change::What::job, job.id.value);
   } else {
@@ -131,26 +125,20 @@ Result<void> CoreState::on(TaskStarted& e) {
 
 Result<void> CoreState::on(TaskStartFailed& e) {
   Task* const task = tasks.find(e.task);
-  if (task == nullptr || task->state == TaskState::queued) {
-    return {};
-  }
+  if (task == nullptr || task->state == TaskState::queued) { return {}; }
   end(*task, task->stop_wanted ? Ending::asked : e.permanent ? Ending::failed_for_good : Ending::failed, std::move(e.message), {});
   return {};
 }
 
 Result<void> CoreState::on(TaskProgressed& e) {
   const Task* const task = tasks.find(e.task);
-  if (task == nullptr || !task->job) {
-    return {};
-  }
+  if (task == nullptr || !task->job) { return {}; }
   Job& job = jobs.at(task->job);
   // Tokens are cumulative over the job: an attempt that goes on from an older checkpoint does not bill its steps twice.
   const std::int64_t more = std::max<std::int64_t>(0, e.tokens - job.usage.tokens_trained);
   job.usage.tokens_trained += more;
   tenants[job.tenant.value - 1].usage.tokens_trained += more;
-  if (e.checkpoint.empty()) {
-    e.checkpoint = std::move(job.progress.checkpoint);
-  }
+  if (e.checkpoint.empty()) { e.checkpoint = std::move(job.progress.checkpoint); }
   job.progress = std::move(e);
   changed(Change::What::job, job.id.value);
   return {};
@@ -177,9 +165,7 @@ std::string how_it_ended(const TaskExited& e) {
 
 Result<void> CoreState::on(TaskExited& e) {
   Task* const task = tasks.find(e.task);
-  if (task == nullptr || task->state == TaskState::queued) {
-    return {};
-  }
+  if (task == nullptr || task->state == TaskState::queued) { return {}; }
   const bool success = e.code == 0 && e.signal == 0 && !e.lost;
   Ending ending = Ending::failed;
   if (success) {
@@ -197,9 +183,7 @@ Result<void> CoreState::on(TaskExited& e) {
 
 Result<void> CoreState::on(TimerFired& e) {
   const Timer* const found = timers.find(e.timer);
-  if (found == nullptr) {
-    return {};
-  }
+  if (found == nullptr) { return {}; }
   const Timer timer = *found;
   if (now < timer.due) {  // a clock that was set back: wait for the time that was promised
     act(SetTimer{timer.id, timer.due});
@@ -239,9 +223,7 @@ Result<void> CoreState::on(TimerFired& e) {
         task->timer = {};
         Job& job = jobs.at(task->job);
         job.over_time = true;
-        if (!job.cancel_wanted) {
-          job.state = JobState::stopping;
-        }
+        if (!job.cancel_wanted) { job.state = JobState::stopping; }
         stop(*task);
         changed(Change::What::job, job.id.value);
       }

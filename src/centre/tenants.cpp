@@ -25,9 +25,7 @@ Usage& Usage::operator+=(const Usage& other) {
 
 Usage CoreState::held(const Task& task, Time from, Time to) const {
   Usage sum;
-  if (to <= from) {
-    return sum;
-  }
+  if (to <= from) { return sum; }
   const Nanos span = to - from;
   for (const ChipId id : task.chips) {
     const Chip& chip = chips[id.value - 1];
@@ -48,7 +46,8 @@ Result<void> CoreState::check_tenant(TenantId id) const {
 
 Result<void> CoreState::on(TenantDefined& e) {
   if (e.name.empty() || e.name.size() > kNameMax || e.name.find('/') != std::string::npos) {
-    return fail(ErrorKind::invalid, fmt::format("'{}' is no name for a tenant", e.name), "name", fmt::format("1 to {} characters, no '/'", kNameMax));
+    return fail(ErrorKind::invalid, fmt::format("'{}' is no name for a tenant", e.name), "name",
+                fmt::format("1 to {} characters, no '/'", kNameMax));
   }
   if (e.quota.chips_max < 0 || e.quota.tokens_per_day_max < 0) {
     return fail(ErrorKind::invalid, "a quota cannot be negative", "quota", "0 means no limit");
@@ -82,7 +81,8 @@ Result<void> CoreState::on(KeyAdded& e) {
   if (!key_hashes.try_emplace(e.hash, KeyId{keys.size() + 1}).second) {
     return fail(ErrorKind::conflict, "that key is known already", "key");
   }
-  keys.push_back({.tenant = e.tenant, .label = std::move(e.label), .hash = std::move(e.hash), .role = e.role, .revoked = false, .added = now});
+  keys.push_back(
+      {.tenant = e.tenant, .label = std::move(e.label), .hash = std::move(e.hash), .role = e.role, .revoked = false, .added = now});
   out->created = keys.size();
   changed(Change::What::key, keys.size());
   return {};
@@ -103,9 +103,15 @@ Result<void> CoreState::on(TokensMetered& e) {
   if (e.requests < 0 || e.prompt_tokens < 0 || e.completion_tokens < 0 || e.estimated_tokens < 0) {
     return fail(ErrorKind::invalid, "a meter cannot run backwards", "tokens");
   }
-  const Usage used{.device_time = {}, .energy = {}, .energy_estimated = 0, .tokens_trained = 0, .requests = e.requests,
-                   .prompt_tokens = e.prompt_tokens, .completion_tokens = e.completion_tokens,
-                   .estimated_tokens = e.estimated_tokens, .cost = {}};
+  const Usage used{.device_time = {},
+                   .energy = {},
+                   .energy_estimated = 0,
+                   .tokens_trained = 0,
+                   .requests = e.requests,
+                   .prompt_tokens = e.prompt_tokens,
+                   .completion_tokens = e.completion_tokens,
+                   .estimated_tokens = e.estimated_tokens,
+                   .cost = {}};
   Tenant& tenant = tenants[e.tenant.value - 1];
   tenant.usage += used;
   const std::int64_t day = now.ns / kDayNs;

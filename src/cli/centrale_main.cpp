@@ -51,9 +51,7 @@ int main(int argc, char** argv) {
   const bool colours = variable("NO_COLOR").empty() && variable("TERM") != "dumb";
   context.style = {colours && context.out_is_terminal, terminal_speaks_utf8()};
   context.err_style = {colours && ::isatty(STDERR_FILENO) == 1, context.style.unicode};
-  context.now = [] {
-    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  };
+  context.now = [] { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); };
 #ifdef CENTRALE_HAS_UP
   constexpr AddMore kMore = &add_up;
 #else

@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "base/json.hpp"
 #include "cli/command_line.hpp"
@@ -24,8 +24,14 @@ struct JournalCheck {
 };
 template <class V>
 void describe(V& v, JournalCheck& c) {
-  v("journal", c.journal); v("events", c.events); v("first_kept", c.first_kept); v("jobs", c.jobs); v("unfinished", c.unfinished);
-  v("services", c.services); v("tasks_alive", c.tasks_alive); v("contradiction", c.contradiction);
+  v("journal", c.journal);
+  v("events", c.events);
+  v("first_kept", c.first_kept);
+  v("jobs", c.jobs);
+  v("unfinished", c.unfinished);
+  v("services", c.services);
+  v("tasks_alive", c.tasks_alive);
+  v("contradiction", c.contradiction);
 }
 
 Outcome<JournalCheck> check_journal(const std::string& state) {
@@ -33,7 +39,7 @@ Outcome<JournalCheck> check_journal(const std::string& state) {
   check.journal = state + "/journal.db";
   TRY_ASSIGN(const auto reader, open_sqlite_reader(check.journal));
   TRY_ASSIGN(const auto range, reader->range());
-  TRY_ASSIGN(const Core core, fold_journal(*reader, range.last, {}));
+  TRY_ASSIGN(const Core core, fold_journal(*reader, range, {}));
   check.events = range.last;
   check.first_kept = range.first;
   core.each_job([&](const Job& job) {
@@ -48,17 +54,16 @@ Outcome<JournalCheck> check_journal(const std::string& state) {
 
 int run_check(Context& context, const std::string& state) {
   const Outcome<JournalCheck> check = check_journal(state);
-  if (!check) {
-    return report(context, check.error());
-  }
+  if (!check) { return report(context, check.error()); }
   std::string text;
   if (context.json) {
     write_json(text, *check);
     text += '\n';
   } else {
-    text = fmt::format("{}\n  events     {} (kept from {})\n  jobs       {}, {} unfinished\n  services   {}\n  tasks      {} alive\n  state      {}\n", check->journal,
-                       check->events, check->first_kept, check->jobs, check->unfinished, check->services, check->tasks_alive,
-                       check->contradiction.empty() ? "sound: the fold of all events contradicts nothing" : "CONTRADICTION: " + check->contradiction);
+    text = fmt::format(
+        "{}\n  events     {} (kept from {})\n  jobs       {}, {} unfinished\n  services   {}\n  tasks      {} alive\n  state      {}\n",
+        check->journal, check->events, check->first_kept, check->jobs, check->unfinished, check->services, check->tasks_alive,
+        check->contradiction.empty() ? "sound: the fold of all events contradicts nothing" : "CONTRADICTION: " + check->contradiction);
   }
   print(context, text);
   return check->contradiction.empty() ? kExitOk : kExitFailed;

@@ -14,11 +14,11 @@
 #include <future>
 #include <iterator>
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <fmt/format.h>
 
 #include "api/console.hpp"
 #include "api/control.hpp"
@@ -59,10 +59,15 @@ class LocalLogs final : public api::LogSource {
                      ? node_.driver().tail_log(request.task, rank, stream, static_cast<std::size_t>(*request.tail_lines))
                      : node_.driver().read_log(request.task, rank, stream, static_cast<std::uint64_t>(request.offset), request.bytes_max);
     if (!chunk) {
+      if (chunk.error().kind == ErrorKind::not_found && node_.is_alive(request.task)) {
+        return api::LogPart{};  // it is being started: its folder is not made yet
+      }
       return std::unexpected(chunk.error());
     }
-    return api::LogPart{.bytes = std::move(chunk->bytes), .offset = static_cast<std::int64_t>(chunk->offset),
-                        .next = static_cast<std::int64_t>(chunk->next_offset), .at_end = chunk->ended};
+    return api::LogPart{.bytes = std::move(chunk->bytes),
+                        .offset = static_cast<std::int64_t>(chunk->offset),
+                        .next = static_cast<std::int64_t>(chunk->next_offset),
+                        .at_end = chunk->ended};
   }
   [[nodiscard]] std::optional<TaskId> attempt(JobId job, std::int64_t number) override { return node_.attempt(job, number); }
   [[nodiscard]] std::optional<TaskId> replica(ServiceId service, std::int64_t ordinal) override { return node_.replica(service, ordinal); }
@@ -101,9 +106,7 @@ Result<Address> parse_listen(const std::string& text) {
   Address address;
   address.host = text.substr(0, colon == std::string::npos ? 0 : colon);
   const std::string port = colon == std::string::npos ? text : text.substr(colon + 1);
-  if (address.host.empty()) {
-    address.host = "127.0.0.1";
-  }
+  if (address.host.empty()) { address.host = "127.0.0.1"; }
   if (address.host.size() > 1 && address.host.front() == '[' && address.host.back() == ']') {
     address.host = address.host.substr(1, address.host.size() - 2);
   }
@@ -120,21 +123,15 @@ Result<std::string> prepare_state(const UpOptions& options) {
   TRY_ASSIGN(const std::string folder, state_folder(options.state));
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) {
-    return fail(ErrorKind::io, "the state folder cannot be made: " + error.message(), folder, "choose another: --state DIR");
-  }
+  if (error) { return fail(ErrorKind::io, "the state folder cannot be made: " + error.message(), folder, "choose another: --state DIR"); }
   ::chmod(folder.c_str(), S_IRWXU);  // keys and logs are nobody else's
   return folder;
 }
 
 Result<Catalogue> load_catalogue(const std::string& file) {
-  if (file.empty()) {
-    return default_catalogue();
-  }
+  if (file.empty()) { return default_catalogue(); }
   std::ifstream in(file);
-  if (!in) {
-    return fail(ErrorKind::io, "the catalogue cannot be read", file);
-  }
+  if (!in) { return fail(ErrorKind::io, "the catalogue cannot be read", file); }
   const std::string text{std::istreambuf_iterator<char>(in), {}};
   TRY_ASSIGN(const Catalogue upper, read_catalogue(text, file));
   return overlay(default_catalogue(), upper);
@@ -165,23 +162,24 @@ void say_what_is_here(const UpOptions& options, const std::string& url, const st
     chips += fmt::format("{}{} x {}", chips.empty() ? "" : ", ", group.count, group.kind);
   }
   fmt::print("Centrale {} is up at {}\n", CENTRALE_VERSION, url);
-  fmt::print("  chips    {} ({}), {} of memory\n", chips.empty() ? "none" : chips, node.machine().cpu_model, format_bytes(node.machine().memory));
+  fmt::print("  chips    {} ({}), {} of memory\n", chips.empty() ? "none" : chips, node.machine().cpu_model,
+             format_bytes(node.machine().memory));
   fmt::print("  state    {} (journal: {} events{})\n", state, health.sequence,
              health.recovered_events > 0 ? fmt::format(", read back in {:.2f} s", health.recover_s) : "");
-  for (const std::string& note : node.machine().notes) {
-    fmt::print("  note     {}\n", note);
-  }
+  for (const std::string& note : node.machine().notes) { fmt::print("  note     {}\n", note); }
   for (const UnusableChip& chip : node.machine().unusable) {
     fmt::print("  unusable {} {} at {}: {}\n", chip.vendor, chip.model, chip.pci, chip.reason);
   }
   if (!options.quiet) {
-    fmt::print("\nNext, in another terminal:\n"
-               "  build/centrale nodes                              the chips\n"
-               "  build/centrale submit examples/train-small.yaml   train a model, with a progress bar\n"
-               "  build/centrale serve examples/serve-small.yaml    serve it, and an instruct model\n"
-               "  build/centrale chat smollm2 \"What is steel?\"      talk to it\n"
-               "  build/centrale top                                everything, live\n"
-               "The page is at {}/ and the OpenAI-compatible endpoint at {}/v1. Ctrl-C stops the centre; what runs goes on.\n", url, url);
+    fmt::print(
+        "\nNext, in another terminal:\n"
+        "  build/centrale nodes                              the chips\n"
+        "  build/centrale submit examples/train-small.yaml   train a model, with a progress bar\n"
+        "  build/centrale serve examples/serve-small.yaml    serve it, and an instruct model\n"
+        "  build/centrale chat smollm2 \"What is steel?\"      talk to it\n"
+        "  build/centrale top                                everything, live\n"
+        "The page is at {}/ and the OpenAI-compatible endpoint at {}/v1. Ctrl-C stops the centre; what runs goes on.\n",
+        url, url);
   }
   std::fflush(stdout);
 }
@@ -195,9 +193,7 @@ struct StopHost {
 Result<void> introduce(Host& host, LocalNode& node) {
   std::promise<bool> known;
   host.read([&](const Core& core, Time) { known.set_value(static_cast<bool>(core.tenant_of("default"))); });
-  if (!known.get_future().get()) {
-    TRY(host.wish_and_wait(TenantDefined{"default", {}}));
-  }
+  if (!known.get_future().get()) { TRY(host.wish_and_wait(TenantDefined{"default", {}})); }
   TRY(host.wish_and_wait(node.joined()));
   std::promise<void> attached;
   host.read([&](const Core& core, Time) {
@@ -235,20 +231,33 @@ Result<void> serve_until_signal(const UpOptions& options) {
 
   // The port before anything is started: a second centre by mistake must change nothing.
   TRY_ASSIGN(const std::uint16_t port, server.listen(address.host, address.port));
-  const std::string url = fmt::format("http://{}:{}", address.host.find(':') == std::string::npos ? address.host : "[" + address.host + "]", port);
-  api::ControlApi control({.host = *host, .logs = logs, .telemetry = telemetry,
+  const std::string url =
+      fmt::format("http://{}:{}", address.host.find(':') == std::string::npos ? address.host : "[" + address.host + "]", port);
+  api::ControlApi control({.host = *host,
+                           .logs = logs,
+                           .telemetry = telemetry,
                            .check = [&](std::string_view bearer, std::string_view remote) { return directory.identify(bearer, remote); },
                            .rim = api::make_rim(rim),
-                           .identity = {.name = options.name, .version = CENTRALE_VERSION, .currency = catalogue.currency, .policy = options.policy,
-                                        .address = url, .journal_kind = "sqlite", .started_at = clock.now()},
+                           .identity = {.name = options.name,
+                                        .version = CENTRALE_VERSION,
+                                        .currency = catalogue.currency,
+                                        .policy = options.policy,
+                                        .address = url,
+                                        .journal_kind = "sqlite",
+                                        .started_at = clock.now()},
                            .gateway_counters = [&] { return gateway.counters(); },
                            .connections = [&] { return server.connections(); },
                            .limits = {}});
-  const auto to_control = [&](http::Request request, std::shared_ptr<http::Reply> reply) { control.handle(std::move(request), std::move(reply)); };
+  const auto to_control = [&](http::Request request, std::shared_ptr<http::Reply> reply) {
+    control.handle(std::move(request), std::move(reply));
+  };
   server.route("/api/v1/", to_control);
   server.route("/metrics", to_control);
-  server.route("/v1/", [&](http::Request request, std::shared_ptr<http::Reply> reply) { gateway.handle(std::move(request), std::move(reply)); });
-  server.route("/", [](const http::Request& request, const std::shared_ptr<http::Reply>& reply) { api::serve_console(request, *reply, api::console_assets()); });
+  server.route("/v1/",
+               [&](http::Request request, std::shared_ptr<http::Reply> reply) { gateway.handle(std::move(request), std::move(reply)); });
+  server.route("/", [](const http::Request& request, const std::shared_ptr<http::Reply>& reply) {
+    api::serve_console(request, *reply, api::console_assets());
+  });
 
   const StopHost stop_first{*host};  // its thread calls the node, the directory and the API
   host->run(*node);
@@ -257,7 +266,8 @@ Result<void> serve_until_signal(const UpOptions& options) {
     std::promise<bool> any_key;
     host->read([&](const Core& core, Time) { any_key.set_value(core.key_count() > 0); });
     if (!any_key.get_future().get()) {
-      return fail(ErrorKind::forbidden, fmt::format("will not listen at {} while no key exists: anybody there would be administrator", address.host), "--listen",
+      return fail(ErrorKind::forbidden,
+                  fmt::format("will not listen at {} while no key exists: anybody there would be administrator", address.host), "--listen",
                   "start on loopback, add a key (centrale keys add), then listen elsewhere");
     }
   }
@@ -289,7 +299,9 @@ Result<void> serve_until_signal(const UpOptions& options) {
     running.set_value(count);
   });
   const std::size_t going_on = running.get_future().get();
-  fmt::print("\nCentrale is down.{}\n", going_on == 0 ? "" : fmt::format(" {} task{} on; start the centre again to find {}.", going_on, going_on == 1 ? " goes" : "s go", going_on == 1 ? "it" : "them"));
+  fmt::print("\nCentrale is down.{}\n", going_on == 0 ? ""
+                                                      : fmt::format(" {} task{} on; start the centre again to find {}.", going_on,
+                                                                    going_on == 1 ? " goes" : "s go", going_on == 1 ? "it" : "them"));
   return {};
 }
 
@@ -324,12 +336,15 @@ void add_up(CLI::App& app, Context& context) {
   auto options = std::make_shared<UpOptions>();
   CLI::App* const command = app.add_subcommand("up", "Start the centre on this machine");
   command->add_option("--listen", options->listen, "Address and port; not loopback only once keys exist")->capture_default_str();
-  command->add_option("--state", options->state, "Folder of the journal, logs and checkpoints (default: $CENTRALE_STATE, else ~/.centrale)");
+  command->add_option("--state", options->state,
+                      "Folder of the journal, logs and checkpoints (default: $CENTRALE_STATE, else ~/.centrale)");
   command->add_option("--name", options->name, "What this centre is called")->capture_default_str();
   command->add_option("--policy", options->policy, "Who runs next: fifo")->capture_default_str();
   command->add_option("--catalogue", options->catalogue, "A chips.yaml with your own powers and prices");
-  command->add_option("--cpu-chips", options->cpu_chips, "Offer this many CPU chips instead of one a core; they share the cores")->check(CLI::Range(1, 4096));
-  command->add_option("--engines", options->engines, "Folder with the engines' launchers (default: engines/ in a folder above the program)");
+  command->add_option("--cpu-chips", options->cpu_chips, "Offer this many CPU chips instead of one a core; they share the cores")
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--engines", options->engines,
+                      "Folder with the engines' launchers (default: engines/ in a folder above the program)");
   command->add_option("--python", options->python, "Python with the engine packages (default: venv/bin/python3 beside the program)");
   command->add_flag("--quiet", options->quiet, "Do not say what to do next");
   set_examples(*command, {"centrale up", "centrale up --listen 127.0.0.1:8080 --state /srv/centrale"});

@@ -10,12 +10,12 @@ namespace centrale::cli {
 
 struct UpOptions {
   std::string listen = "127.0.0.1:7070";
-  std::string state;              // empty: $CENTRALE_STATE, else ~/.centrale
+  std::string state;  // empty: $CENTRALE_STATE, else ~/.centrale
   std::string name = "centrale";
   std::string policy = "fifo";
-  std::string catalogue;          // a file laid over the built-in catalogue
-  std::string engines;            // folder with llama/; empty: engines/ in a folder above the program
-  std::string python;             // empty: venv/bin/python3 beside the program
+  std::string catalogue;  // a file laid over the built-in catalogue
+  std::string engines;    // folder with llama/; empty: engines/ in a folder above the program
+  std::string python;     // empty: venv/bin/python3 beside the program
   std::int64_t cpu_chips = 0;
   bool quiet = false;
 };

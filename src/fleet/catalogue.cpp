@@ -54,9 +54,7 @@ std::optional<Milliwatts> parse_power(std::string_view text) {
   } else if (text.ends_with('W')) {
     text.remove_suffix(1);
   }
-  while (text.ends_with(' ')) {
-    text.remove_suffix(1);
-  }
+  while (text.ends_with(' ')) { text.remove_suffix(1); }
   const auto value = parse_scaled(text, unit_mw);
   return value && *value <= kPowerMax.value ? std::optional(Milliwatts{*value}) : std::nullopt;
 }
@@ -67,12 +65,8 @@ std::optional<MicroCurrency> parse_price(std::string_view text) {
 }
 
 std::string lower(std::string_view text) {
-  while (text.starts_with(' ')) {
-    text.remove_prefix(1);
-  }
-  while (text.ends_with(' ')) {
-    text.remove_suffix(1);
-  }
+  while (text.starts_with(' ')) { text.remove_prefix(1); }
+  while (text.ends_with(' ')) { text.remove_suffix(1); }
   std::string out(text);
   std::transform(out.begin(), out.end(), out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return out;
@@ -80,9 +74,7 @@ std::string lower(std::string_view text) {
 
 /// What is wrong with one entry; empty if nothing is.
 std::string fault_of(const ChipEntry& entry) {
-  if (!is_valid_name(entry.key)) {
-    return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(entry.key, 60));
-  }
+  if (!is_valid_name(entry.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(entry.key, 60)); }
   if (entry.vendor.empty() || entry.name.empty()) {
     return fmt::format("chip '{}' has no {}", entry.key, entry.vendor.empty() ? "vendor" : "name");
   }
@@ -99,7 +91,11 @@ std::string fault_of(const ChipEntry& entry) {
 }
 
 ChipType chip_of(ChipEntry&& entry) {
-  return {std::move(entry.key), std::move(entry.vendor), std::move(entry.name), std::move(entry.aliases), std::move(entry.memory),
+  return {std::move(entry.key),
+          std::move(entry.vendor),
+          std::move(entry.name),
+          std::move(entry.aliases),
+          std::move(entry.memory),
           {parse_power(entry.power.value).value(), std::move(entry.power.source)},
           {parse_price(entry.price.value).value(), std::move(entry.price.source)}};
 }
@@ -107,13 +103,9 @@ ChipType chip_of(ChipEntry&& entry) {
 /// The name that two chips of the catalogue share; empty if none do.
 std::string shared_name(const Catalogue& catalogue, const ChipType& chip) {
   std::vector<std::string> names{chip.key};
-  for (const std::string& alias : chip.aliases) {
-    names.push_back(alias);
-  }
+  for (const std::string& alias : chip.aliases) { names.push_back(alias); }
   for (const std::string& name : names) {
-    if (catalogue.chip_printed_as(name) != nullptr) {
-      return name;
-    }
+    if (catalogue.chip_printed_as(name) != nullptr) { return name; }
   }
   return {};
 }
@@ -136,9 +128,7 @@ const ChipType* Catalogue::chip_printed_as(std::string_view printed) const {
 
 std::string Catalogue::nearest_key(std::string_view key) const {
   std::vector<std::string> keys;
-  for (const ChipType& c : chips) {
-    keys.push_back(c.key);
-  }
+  for (const ChipType& c : chips) { keys.push_back(c.key); }
   return nearest_remedy(key, keys);
 }
 
@@ -154,11 +144,12 @@ Result<Catalogue> read_catalogue(std::string_view yaml, std::string_view file) {
   const bool code = catalogue.currency.size() == 3 &&
                     std::all_of(catalogue.currency.begin(), catalogue.currency.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
   if (!code) {
-    return fail(ErrorKind::invalid, fmt::format("currency: '{}' is not a currency", shorten(read.currency, 40)), parsed.where(0, "currency"),
-                "its ISO 4217 code, such as EUR");
+    return fail(ErrorKind::invalid, fmt::format("currency: '{}' is not a currency", shorten(read.currency, 40)),
+                parsed.where(0, "currency"), "its ISO 4217 code, such as EUR");
   }
   if (read.chips.size() > kChipTypesMax) {
-    return fail(ErrorKind::invalid, fmt::format("has {} chips", read.chips.size()), parsed.where(0, "chips"), fmt::format("at most {}", kChipTypesMax));
+    return fail(ErrorKind::invalid, fmt::format("has {} chips", read.chips.size()), parsed.where(0, "chips"),
+                fmt::format("at most {}", kChipTypesMax));
   }
   for (std::size_t i = 0; i < read.chips.size(); ++i) {
     if (std::string fault = fault_of(read.chips[i]); !fault.empty()) {
@@ -176,7 +167,8 @@ Result<Catalogue> read_catalogue(std::string_view yaml, std::string_view file) {
 
 Result<Catalogue> overlay(Catalogue lower_, const Catalogue& upper) {
   if (lower_.currency != upper.currency) {
-    return fail(ErrorKind::invalid, fmt::format("the catalogues are in {} and {}", lower_.currency, upper.currency), {}, "give both in one currency");
+    return fail(ErrorKind::invalid, fmt::format("the catalogues are in {} and {}", lower_.currency, upper.currency), {},
+                "give both in one currency");
   }
   for (const ChipType& chip : upper.chips) {
     const auto same = std::find_if(lower_.chips.begin(), lower_.chips.end(), [&](const ChipType& c) { return c.key == chip.key; });

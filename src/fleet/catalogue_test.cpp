@@ -28,10 +28,11 @@ TEST(Catalogue, BuiltInOneIsWholeAndSourced) {
     EXPECT_EQ(c.memory.value == Bytes{}, c.key == "cpu-core") << c.key;
     // A price is somebody's list price at some time, or it is marked.
     const std::string& source = c.price_per_hour.source;
-    EXPECT_TRUE(source.starts_with("estimate") || source.find(", 20") != std::string::npos || source.find(" 20") != std::string::npos) << c.key;
+    EXPECT_TRUE(source.starts_with("estimate") || source.find(", 20") != std::string::npos || source.find(" 20") != std::string::npos)
+        << c.key;
   }
-  for (const char* key : {"cpu-core", "v100-sxm-16gb", "t4", "a10", "a100-sxm-80gb", "l40s", "rtx-4090", "h100-sxm", "h200-sxm", "b200-sxm", "mi250x",
-                          "mi300x", "ascend-910b1", "gaudi2", "gaudi3"}) {
+  for (const char* key : {"cpu-core", "v100-sxm-16gb", "t4", "a10", "a100-sxm-80gb", "l40s", "rtx-4090", "h100-sxm", "h200-sxm", "b200-sxm",
+                          "mi250x", "mi300x", "ascend-910b1", "gaudi2", "gaudi3"}) {
     EXPECT_NE(catalogue.chip(key), nullptr) << key;
   }
 }
@@ -53,8 +54,10 @@ TEST(Catalogue, FindsChipsByWhatToolsPrint) {
 }
 
 TEST(Catalogue, ReadsUnits) {
-  const auto read = read_catalogue(kHead + chip("a", "    memory: {value: 80GiB, source: s}\n") +
-                                       "  - {key: b, vendor: v, name: n, power: {value: 0.5 kW, source: s}, price: {value: 0.000001, source: s}}\n", "c.yaml");
+  const auto read =
+      read_catalogue(kHead + chip("a", "    memory: {value: 80GiB, source: s}\n") +
+                         "  - {key: b, vendor: v, name: n, power: {value: 0.5 kW, source: s}, price: {value: 0.000001, source: s}}\n",
+                     "c.yaml");
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_EQ(read->chips[0].memory.value, mebibytes(80 * 1024));
   EXPECT_EQ(read->chips[0].power.value, Milliwatts{700'000});
@@ -65,7 +68,8 @@ TEST(Catalogue, ReadsUnits) {
 
 TEST(Catalogue, RefusesWhatIsWrong) {
   EXPECT_EQ(error(kHead + chip("a") + chip("a")), "c.yaml:8: 'a' is the name of chip 'a' already");
-  EXPECT_EQ(error(kHead + chip("a", "    aliases: [X 1]\n") + chip("b", "    aliases: [x 1]\n")), "c.yaml:9: 'x 1' is the name of chip 'a' already");
+  EXPECT_EQ(error(kHead + chip("a", "    aliases: [X 1]\n") + chip("b", "    aliases: [x 1]\n")),
+            "c.yaml:9: 'x 1' is the name of chip 'a' already");
   EXPECT_EQ(error(kHead + chip("A")), "c.yaml:3: key 'A' is not a-z, 0-9 and '-'");
   EXPECT_EQ(error(kHead + chip("a", "    memori: 1\n")), "c.yaml:8: chips[0]: unknown key 'memori'; nearest: memory");
   EXPECT_EQ(error(kHead + chip("a", "    memory: {value: 1GB}\n")), "c.yaml:3: chip 'a' has a number without a source");

@@ -11,33 +11,21 @@ namespace centrale {
 void IndexSet::grow(std::size_t size) {
   std::size_t words = (size + 63) / 64;
   for (std::size_t level = 0;; ++level) {
-    if (level == levels_.size()) {
-      levels_.emplace_back();
-    }
-    if (levels_[level].size() < words) {
-      levels_[level].resize(std::max(words, levels_[level].size() * 2), 0);
-    }
+    if (level == levels_.size()) { levels_.emplace_back(); }
+    if (levels_[level].size() < words) { levels_[level].resize(std::max(words, levels_[level].size() * 2), 0); }
     if (level > 0) {  // a level that is new must know about the members below it
       for (std::size_t i = 0; i < levels_[level - 1].size(); ++i) {
-        if (levels_[level - 1][i] != 0) {
-          levels_[level][i / 64] |= std::uint64_t{1} << (i % 64);
-        }
+        if (levels_[level - 1][i] != 0) { levels_[level][i / 64] |= std::uint64_t{1} << (i % 64); }
       }
     }
-    if (levels_[level].size() == 1) {
-      return;
-    }
+    if (levels_[level].size() == 1) { return; }
     words = (levels_[level].size() + 63) / 64;
   }
 }
 
 void IndexSet::insert(std::size_t index) {
-  if (levels_.empty() || index / 64 >= levels_[0].size()) {
-    grow(index + 1);
-  }
-  if (contains(index)) {
-    return;
-  }
+  if (levels_.empty() || index / 64 >= levels_[0].size()) { grow(index + 1); }
+  if (contains(index)) { return; }
   ++count_;
   for (auto& level : levels_) {
     level[index / 64] |= std::uint64_t{1} << (index % 64);
@@ -46,15 +34,11 @@ void IndexSet::insert(std::size_t index) {
 }
 
 void IndexSet::erase(std::size_t index) {
-  if (!contains(index)) {
-    return;
-  }
+  if (!contains(index)) { return; }
   --count_;
   for (auto& level : levels_) {
     level[index / 64] &= ~(std::uint64_t{1} << (index % 64));
-    if (level[index / 64] != 0) {
-      return;
-    }
+    if (level[index / 64] != 0) { return; }
     index /= 64;
   }
 }
@@ -108,9 +92,7 @@ ChipId Pool::add_chip(std::size_t node, KindIndex kind) {
 }
 
 void Pool::set_schedulable(std::size_t node, bool schedulable) {
-  if (nodes_[node].schedulable == schedulable) {
-    return;
-  }
+  if (nodes_[node].schedulable == schedulable) { return; }
   for (auto& kind : kinds_) {
     const std::uint32_t free = kind.free_count[node];
     const std::uint32_t usable = kind.usable_count[node];
@@ -161,9 +143,7 @@ void Pool::recount(std::size_t node, KindIndex kind_index, std::int64_t free_cha
 
 void Pool::set_usable(ChipId id, bool usable) {
   ChipEntry& chip = chips_[id.value - 1];
-  if (chip.usable == usable) {
-    return;
-  }
+  if (chip.usable == usable) { return; }
   chip.usable = usable;
   const std::int64_t change = usable ? 1 : -1;
   recount(chip.node, chip.kind, chip.free ? change : 0, change);
@@ -171,13 +151,9 @@ void Pool::set_usable(ChipId id, bool usable) {
 
 void Pool::set_free(ChipId id, bool free) {
   ChipEntry& chip = chips_[id.value - 1];
-  if (chip.free == free) {
-    return;
-  }
+  if (chip.free == free) { return; }
   chip.free = free;
-  if (chip.usable) {
-    recount(chip.node, chip.kind, free ? 1 : -1, 0);
-  }
+  if (chip.usable) { recount(chip.node, chip.kind, free ? 1 : -1, 0); }
 }
 
 void Pool::set_memory(std::size_t node, Bytes total) {
@@ -190,9 +166,7 @@ void Pool::return_memory(std::size_t node, Bytes amount) { nodes_[node].memory_f
 KindMask Pool::kinds_with_free() const {
   KindMask mask = 0;
   for (std::size_t kind = 0; kind < kinds_.size(); ++kind) {
-    if (kinds_[kind].free_total > 0) {
-      mask |= KindMask{1} << kind;
-    }
+    if (kinds_[kind].free_total > 0) { mask |= KindMask{1} << kind; }
   }
   return mask;
 }
@@ -223,9 +197,7 @@ std::int64_t Pool::workers_fitting(const Buckets& buckets, const Gang& gang, boo
 std::int64_t Pool::workers_ever(const KindChoice& choice, const Gang& gang, std::int64_t enough) const {
   std::int64_t most = 0;
   for (std::size_t kind = 0; kind < kinds_.size(); ++kind) {
-    if ((choice.mask >> kind & 1) != 0) {
-      most = std::max(most, workers_fitting(kinds_[kind].usable, gang, true, enough));
-    }
+    if ((choice.mask >> kind & 1) != 0) { most = std::max(most, workers_fitting(kinds_[kind].usable, gang, true, enough)); }
   }
   return most;
 }
@@ -235,16 +207,12 @@ bool Pool::place(const KindChoice& choice, KindMask allowed, const Gang& gang, s
   if (choice.count > 0) {
     for (std::size_t i = 0; i < choice.count; ++i) {
       const KindIndex kind = choice.order[i];
-      if (kind < kinds_.size() && (allowed >> kind & 1) != 0 && place_kind(kind, gang, out)) {
-        return true;
-      }
+      if (kind < kinds_.size() && (allowed >> kind & 1) != 0 && place_kind(kind, gang, out)) { return true; }
     }
     return false;
   }
   for (std::size_t kind = 0; kind < kinds_.size(); ++kind) {
-    if ((allowed >> kind & 1) != 0 && place_kind(static_cast<KindIndex>(kind), gang, out)) {
-      return true;
-    }
+    if ((allowed >> kind & 1) != 0 && place_kind(static_cast<KindIndex>(kind), gang, out)) { return true; }
   }
   return false;
 }
@@ -252,9 +220,7 @@ bool Pool::place(const KindChoice& choice, KindMask allowed, const Gang& gang, s
 std::optional<std::size_t> Pool::best_fit(const KindEntry& kind, std::int64_t workers, const Gang& gang) const {
   for (auto count = static_cast<std::size_t>(workers * gang.chips); count < kind.free.size(); ++count) {
     for (auto node = kind.free[count].next(0); node; node = kind.free[count].next(*node + 1)) {
-      if (workers_on(*node, count, gang, false) >= workers) {
-        return node;
-      }
+      if (workers_on(*node, count, gang, false) >= workers) { return node; }
     }
   }
   return std::nullopt;
@@ -263,9 +229,7 @@ std::optional<std::size_t> Pool::best_fit(const KindEntry& kind, std::int64_t wo
 void Pool::take(std::size_t node, KindIndex kind, std::int64_t workers, const Gang& gang, std::vector<ChipId>& out) {
   std::int64_t wanted = workers * gang.chips;
   for (const ChipId id : nodes_[node].chips) {
-    if (wanted == 0) {
-      break;
-    }
+    if (wanted == 0) { break; }
     const ChipEntry& chip = chip_at(id);
     if (chip.kind == kind && chip.usable && chip.free) {
       set_free(id, false);
@@ -279,16 +243,12 @@ void Pool::take(std::size_t node, KindIndex kind, std::int64_t workers, const Ga
 
 bool Pool::place_kind(KindIndex index, const Gang& gang, std::vector<ChipId>& out) {
   const KindEntry& kind = kinds_[index];
-  if (gang.workers > kind.free_total / gang.chips) {
-    return false;
-  }
+  if (gang.workers > kind.free_total / gang.chips) { return false; }
   if (const auto node = best_fit(kind, gang.workers, gang)) {
     take(*node, index, gang.workers, gang, out);
     return true;
   }
-  if (gang.workers == 1 || workers_fitting(kind.free, gang, false, gang.workers) < gang.workers) {
-    return false;
-  }
+  if (gang.workers == 1 || workers_fitting(kind.free, gang, false, gang.workers) < gang.workers) { return false; }
   // No node has room for all: the emptiest nodes first, so that the gang spreads over as few as can be; the rest goes where it
   // fits best. Nothing is taken before the plan is whole.
   plan_.clear();
@@ -304,9 +264,7 @@ bool Pool::place_kind(KindIndex index, const Gang& gang, std::vector<ChipId>& ou
   }
   ensure(left == 0);
   const std::int64_t last = plan_.back().second;
-  for (std::size_t i = 0; i + 1 < plan_.size(); ++i) {
-    take(plan_[i].first, index, plan_[i].second, gang, out);
-  }
+  for (std::size_t i = 0; i + 1 < plan_.size(); ++i) { take(plan_[i].first, index, plan_[i].second, gang, out); }
   take(best_fit(kind, last, gang).value(), index, last, gang, out);
   return true;
 }

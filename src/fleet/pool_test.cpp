@@ -14,9 +14,7 @@ Pool pool_of(const std::vector<std::vector<KindIndex>>& nodes) {
   Pool pool;
   for (const auto& kinds : nodes) {
     const std::size_t node = pool.add_node(mebibytes(1024));
-    for (const KindIndex kind : kinds) {
-      pool.set_usable(pool.add_chip(node, kind), true);
-    }
+    for (const KindIndex kind : kinds) { pool.set_usable(pool.add_chip(node, kind), true); }
     pool.set_schedulable(node, true);
   }
   return pool;
@@ -24,13 +22,9 @@ Pool pool_of(const std::vector<std::vector<KindIndex>>& nodes) {
 
 std::vector<std::uint64_t> place(Pool& pool, Gang gang, KindMask allowed = kAnyKind) {
   std::vector<ChipId> out;
-  if (!pool.place(KindChoice{}, allowed, gang, out)) {
-    return {};
-  }
+  if (!pool.place(KindChoice{}, allowed, gang, out)) { return {}; }
   std::vector<std::uint64_t> ids;
-  for (const ChipId id : out) {
-    ids.push_back(id.value);
-  }
+  for (const ChipId id : out) { ids.push_back(id.value); }
   return ids;
 }
 
@@ -51,9 +45,7 @@ TEST(IndexSet, FindsWhatASetFinds) {
     const auto next = truth.lower_bound(from);
     const auto found = ours.next(from);
     ASSERT_EQ(found.has_value(), next != truth.end());
-    if (found) {
-      ASSERT_EQ(*found, *next);
-    }
+    if (found) { ASSERT_EQ(*found, *next); }
     ASSERT_EQ(ours.size(), truth.size());
   }
 }
@@ -105,16 +97,15 @@ TEST(Pool, AgreesWithABruteForceCount) {
     std::vector<std::vector<KindIndex>> nodes(1 + random() % 12);
     for (auto& kinds : nodes) {
       kinds.resize(random() % 9);
-      for (auto& kind : kinds) {
-        kind = static_cast<KindIndex>(random() % 3);
-      }
+      for (auto& kind : kinds) { kind = static_cast<KindIndex>(random() % 3); }
     }
     Pool pool = pool_of(nodes);
     std::vector<ChipId> held;
     std::vector<bool> up(nodes.size(), true);
     for (int step = 0; step < 2000; ++step) {
       if (const auto dice = random() % 10; dice < 5) {
-        const Gang gang{.workers = 1 + static_cast<std::int64_t>(random() % 4), .chips = 1 + static_cast<std::int64_t>(random() % 3), .memory = {}};
+        const Gang gang{
+            .workers = 1 + static_cast<std::int64_t>(random() % 4), .chips = 1 + static_cast<std::int64_t>(random() % 3), .memory = {}};
         std::int64_t best = 0;
         for (KindIndex kind = 0; kind < 3; ++kind) {
           std::int64_t workers = 0;
@@ -135,7 +126,8 @@ TEST(Pool, AgreesWithABruteForceCount) {
         ASSERT_EQ(out.size(), placed ? static_cast<std::size_t>(gang.workers * gang.chips) : 0U);
         for (std::size_t i = 0; i < out.size(); ++i) {
           ASSERT_TRUE(std::ranges::find(held, out[i]) == held.end());
-          ASSERT_EQ(pool.node_of(out[i]), pool.node_of(out[i / static_cast<std::size_t>(gang.chips) * static_cast<std::size_t>(gang.chips)]));
+          ASSERT_EQ(pool.node_of(out[i]),
+                    pool.node_of(out[i / static_cast<std::size_t>(gang.chips) * static_cast<std::size_t>(gang.chips)]));
         }
         held.insert(held.end(), out.begin(), out.end());
       } else if (dice < 9 && !held.empty()) {

@@ -31,9 +31,7 @@ ApiError refusal(const Error& error) {
       out.type = "invalid_request_error";
       out.code = "model_not_found";
       break;
-    case ErrorKind::conflict:
-      out.type = "conflict_error";
-      break;
+    case ErrorKind::conflict: out.type = "conflict_error"; break;
     case ErrorKind::unauthorized:
       out.type = "invalid_request_error";
       out.code = "invalid_api_key";
@@ -55,9 +53,7 @@ ApiError refusal(const Error& error) {
       out.code = "model_not_ready";
       out.headers.emplace_back("Retry-After", kBusyRetryS);
       break;
-    case ErrorKind::io:
-      out.type = "server_error";
-      break;
+    case ErrorKind::io: out.type = "server_error"; break;
   }
   return out;
 }
@@ -90,8 +86,6 @@ ApiError method_not_allowed(std::string allowed) {
   return out;
 }
 
-void send(http::Reply& reply, const ApiError& error) {
-  reply.send(error.status, "application/json", error.body(), error.headers);
-}
+void send(http::Reply& reply, const ApiError& error) { reply.send(error.status, "application/json", error.body(), error.headers); }
 
 }  // namespace centrale::gateway

@@ -67,9 +67,7 @@ TEST_F(GatewayTest, ADeadReplicaIsRetriedElsewhereAtMostTwice) {
   }
   engine_does(engine, says(200, kAnswer));
   rim.on([&] { backend.endpoints = {{TaskId{1}, "127.0.0.1", dead, "small"}, {TaskId{2}, "127.0.0.1", engine.port, "small"}}; });
-  for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(ask(post(kChat)).status, 200);
-  }
+  for (int i = 0; i < 10; ++i) { EXPECT_EQ(ask(post(kChat)).status, 200); }
   EXPECT_GT(counters().retried, 0U);
   const auto before = counters().retried;
   rim.on([&] { backend.endpoints = std::vector<Endpoint>(5, {TaskId{1}, "127.0.0.1", dead, "small"}); });
@@ -94,7 +92,8 @@ TEST_F(GatewayTest, NothingIsRetriedOnceAnEngineHasStarted) {
 }
 
 TEST_F(GatewayTest, EngineErrors) {
-  const std::string too_long = R"({"error":{"message":"context too long","type":"invalid_request_error","code":"context_length_exceeded"}})";
+  const std::string too_long =
+      R"({"error":{"message":"context too long","type":"invalid_request_error","code":"context_length_exceeded"}})";
   engine_does(engine, says(400, too_long));
   auto answer = ask(post(kChat));
   EXPECT_EQ(answer.status, 400);
@@ -188,9 +187,7 @@ TEST_F(GatewayTest, ASlowReaderHoldsTheEngineBack) {
 TEST_F(GatewayTest, AnAnswerWithoutEndIsCutOff) {
   std::function<void(std::shared_ptr<Reply>)> produce = [&](const std::shared_ptr<Reply>& reply) {
     reply->write(std::string(4'000'000, 'x'), [&, reply](bool ok) {
-      if (ok) {
-        produce(reply);
-      }
+      if (ok) { produce(reply); }
     });
   };
   engine_does(engine, [&](const Request&, const std::shared_ptr<Reply>& reply) {

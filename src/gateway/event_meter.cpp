@@ -15,15 +15,9 @@ constexpr std::size_t kEventBytesMax = 4UL * 1024 * 1024;  // beyond it, bytes p
 std::size_t end_of_event(std::string_view text, std::size_t from) {
   while (true) {
     const std::size_t newline = text.find('\n', from);
-    if (newline == std::string_view::npos) {
-      return newline;
-    }
-    if (newline + 1 < text.size() && text[newline + 1] == '\n') {
-      return newline + 2;
-    }
-    if (newline + 2 < text.size() && text[newline + 1] == '\r' && text[newline + 2] == '\n') {
-      return newline + 3;
-    }
+    if (newline == std::string_view::npos) { return newline; }
+    if (newline + 1 < text.size() && text[newline + 1] == '\n') { return newline + 2; }
+    if (newline + 2 < text.size() && text[newline + 1] == '\r' && text[newline + 2] == '\n') { return newline + 3; }
     from = newline + 1;
   }
 }
@@ -34,16 +28,13 @@ bool has_text(std::string_view value) { return value != "null" && value != "\"\"
 bool carries_text(std::string_view choice) {
   bool carries = false;
   const auto look = [&](std::string_view key, std::string_view value) {
-    if (key == "text" || key == "content" || key == "reasoning_content" || key == "reasoning" || key == "tool_calls" ||
-        key == "refusal") {
+    if (key == "text" || key == "content" || key == "reasoning_content" || key == "reasoning" || key == "tool_calls" || key == "refusal") {
       carries = carries || has_text(value);
     }
   };
   static_cast<void>(each_member(choice, [&](std::string_view key, std::string_view value) {
     look(key, value);
-    if (key == "delta") {
-      static_cast<void>(each_member(value, look));
-    }
+    if (key == "delta") { static_cast<void>(each_member(value, look)); }
   }));
   return carries;
 }
@@ -56,20 +47,14 @@ std::string EventMeter::feed(std::string_view bytes) {
   std::size_t start = 0;
   while (true) {
     const std::size_t end = end_of_event(pending_, std::max(start, searched_));
-    if (end == std::string::npos) {
-      break;
-    }
+    if (end == std::string::npos) { break; }
     const std::string_view event = std::string_view{pending_}.substr(start, end - start);
-    if (read_event(event)) {
-      out += event;
-    }
+    if (read_event(event)) { out += event; }
     start = end;
     searched_ = end;
   }
   pending_.erase(0, start);
-  if (pending_.size() > kEventBytesMax) {
-    out += std::exchange(pending_, {});
-  }
+  if (pending_.size() > kEventBytesMax) { out += std::exchange(pending_, {}); }
   // An end may straddle what comes next: look again from the last three bytes.
   searched_ = pending_.size() < 3 ? 0 : pending_.size() - 3;
   return out;
@@ -89,20 +74,14 @@ bool EventMeter::read_event(std::string_view event) {
     const std::size_t newline = std::min(event.find('\n'), event.size());
     std::string_view line = event.substr(0, newline);
     event.remove_prefix(std::min(newline + 1, event.size()));
-    if (line.ends_with('\r')) {
-      line.remove_suffix(1);
-    }
+    if (line.ends_with('\r')) { line.remove_suffix(1); }
     const auto value_of = [&](std::string_view field) {
       std::string_view value = line.substr(field.size());
-      if (value.starts_with(' ')) {
-        value.remove_prefix(1);
-      }
+      if (value.starts_with(' ')) { value.remove_prefix(1); }
       return value;
     };
     if (line.starts_with("data:")) {
-      if (any) {
-        data += '\n';
-      }
+      if (any) { data += '\n'; }
       data += value_of("data:");
       any = true;
     } else if (line.starts_with("error:") || (line.starts_with("event:") && value_of("event:") == "error")) {
@@ -135,14 +114,10 @@ bool EventMeter::read_data(std::string_view data) {
       is_error = value != "null";
     }
   });
-  if (!well_formed) {
-    return true;
-  }
+  if (!well_formed) { return true; }
   failed_ = failed_ || is_error;
   chunks_ += text ? 1 : 0;
-  if (usage) {
-    usage_ = usage;
-  }
+  if (usage) { usage_ = usage; }
   return usage_wanted_ || !usage || any_choice || !has_choices;
 }
 

@@ -53,17 +53,13 @@ Flight::~Flight() {
 
 void Flight::start() {
   reply_->on_close([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) {
-      self->break_off();
-    }
+    if (const auto self = weak.lock()) { self->break_off(); }
   });
   try_next();
 }
 
 void Flight::break_off() {
-  if (settled_) {
-    return;
-  }
+  if (settled_) { return; }
   const auto held = shared_from_this();
   ++traffic_->counters.cancelled;
   call_.reset();  // closes the connection: the engine learns that nobody waits
@@ -85,15 +81,13 @@ void Flight::try_next() {
   call_ = traffic_->upstream.stream(
       endpoint_.host, endpoint_.port, "POST", order_.path,
       {{"Content-Type", "application/json"}, {"Accept", stream ? "text/event-stream, application/json" : "application/json"}},
-      body_for_engine(order_.ask, order_.body, endpoint_.model),
-      stream ? traffic_->settings.first_byte_max : traffic_->settings.answer_max, std::move(events));
+      body_for_engine(order_.ask, order_.body, endpoint_.model), stream ? traffic_->settings.first_byte_max : traffic_->settings.answer_max,
+      std::move(events));
   reached_ = true;  // unless it turns out that there was no connection
 }
 
 bool Flight::retry() {
-  if (begun_ || order_.endpoints.empty() || retries_ >= traffic_->settings.retries_max) {
-    return false;
-  }
+  if (begun_ || order_.endpoints.empty() || retries_ >= traffic_->settings.retries_max) { return false; }
   ++retries_;
   ++traffic_->counters.retried;
   status_ = 0;
@@ -105,9 +99,7 @@ bool Flight::retry() {
 // What the engine says.
 
 void Flight::got_head(int status, const http::Headers& headers) {
-  if (status == 503 && retry()) {
-    return;
-  }
+  if (status == 503 && retry()) { return; }
   order_.body = {};  // nothing is sent again from here on
   status_ = status;
   content_type_ = header(headers, "content-type");
@@ -149,9 +141,7 @@ void Flight::forward(std::string bytes) {
   begin_stream();
   reply_->write(std::move(bytes), [weak = weak_from_this()](bool written) {
     const auto self = weak.lock();
-    if (!self || self->settled_) {
-      return;
-    }
+    if (!self || self->settled_) { return; }
     if (written) {
       self->call_->read_more();
     } else {
@@ -188,12 +178,8 @@ void Flight::end_stream() {
   }
   const auto held = shared_from_this();
   begin_stream();
-  if (!rest.empty()) {
-    reply_->write(rest, nullptr);
-  }
-  if (meter_.failed()) {
-    ++traffic_->counters.failed;
-  }
+  if (!rest.empty()) { reply_->write(rest, nullptr); }
+  if (meter_.failed()) { ++traffic_->counters.failed; }
   settle(!meter_.failed());
   reply_->end();
   reply_.reset();
@@ -206,14 +192,10 @@ void Flight::answer_whole() {
     return;
   }
   const auto held = shared_from_this();
-  if (status_ >= 500) {
-    ++traffic_->counters.failed;
-  }
+  if (status_ >= 500) { ++traffic_->counters.failed; }
   settle(status_ < 500);
   http::Headers extra;
-  if (status_ == 503) {
-    extra.emplace_back("Retry-After", "2");
-  }
+  if (status_ == 503) { extra.emplace_back("Retry-After", "2"); }
   reply_->send(status_, content_type_, std::move(collected_), extra);
   reply_.reset();
 }
@@ -221,9 +203,7 @@ void Flight::answer_whole() {
 void Flight::got_error(const Error& error) {
   if (error.kind == ErrorKind::unavailable && status_ == 0) {
     reached_ = false;  // no connection: this engine saw nothing
-    if (retry()) {
-      return;
-    }
+    if (retry()) { return; }
   }
   fail_with(engine_failure(error));
 }
@@ -246,14 +226,10 @@ void Flight::fail_with(const ApiError& error) {
 // The account.
 
 void Flight::leave_replica() {
-  if (!at_replica_) {
-    return;
-  }
+  if (!at_replica_) { return; }
   at_replica_ = false;
   const auto found = traffic_->outstanding.find(endpoint_.replica);
-  if (--found->second == 0) {
-    traffic_->outstanding.erase(found);
-  }
+  if (--found->second == 0) { traffic_->outstanding.erase(found); }
 }
 
 void Flight::drop_collected() {
@@ -262,9 +238,7 @@ void Flight::drop_collected() {
 }
 
 void Flight::settle(bool completed) {
-  if (settled_) {
-    return;
-  }
+  if (settled_) { return; }
   settled_ = true;
   Usage usage;
   usage.principal = order_.principal;

@@ -28,8 +28,7 @@ struct Traffic {
   std::size_t collected_bytes = 0;  // of answers being put together
 
   Traffic(http::Client& client, Backend& centre, Settings given)
-      : upstream(client), backend(centre), settings(given),
-        random(static_cast<std::minstd_rand::result_type>(given.seed)) {}
+      : upstream(client), backend(centre), settings(given), random(static_cast<std::minstd_rand::result_type>(given.seed)) {}
 };
 
 struct Order {
@@ -81,9 +80,9 @@ class Flight : public std::enable_shared_from_this<Flight> {
   Order order_;
   std::shared_ptr<http::Reply> reply_;
   std::unique_ptr<http::Call> call_;
-  Endpoint endpoint_;      // the one being asked
+  Endpoint endpoint_;  // the one being asked
   bool at_replica_ = false;
-  bool reached_ = false;   // an engine accepted the request and may have worked on it
+  bool reached_ = false;  // an engine accepted the request and may have worked on it
   int retries_ = 0;
   int status_ = 0;
   std::string content_type_;

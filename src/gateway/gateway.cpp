@@ -13,13 +13,10 @@ namespace {
 std::string_view bearer_of(const http::Request& request) {
   constexpr std::string_view kScheme = "bearer ";
   std::string_view value = request.header("authorization");
-  const bool is_bearer = value.size() > kScheme.size() &&
-                         std::ranges::equal(value.substr(0, kScheme.size()), kScheme, [](char a, char b) {
+  const bool is_bearer = value.size() > kScheme.size() && std::ranges::equal(value.substr(0, kScheme.size()), kScheme, [](char a, char b) {
                            return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
                          });
-  if (!is_bearer) {
-    return {};
-  }
+  if (!is_bearer) { return {}; }
   value.remove_prefix(kScheme.size());
   value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
   return value;
@@ -45,17 +42,14 @@ std::optional<Operation> operation_of(std::string_view path) {
 Error no_such_model(std::string_view name, const std::vector<Model>& models) {
   std::vector<std::string> names;
   names.reserve(models.size());
-  for (const Model& model : models) {
-    names.push_back(model.name);
-  }
+  for (const Model& model : models) { names.push_back(model.name); }
   return {ErrorKind::not_found, "the model '" + shorten(name, 200) + "' does not exist", "", nearest_remedy(name, names)};
 }
 
 }  // namespace
 
 struct Gateway::State {
-  State(http::Client& upstream, Backend& backend, Settings settings)
-      : traffic(std::make_shared<Traffic>(upstream, backend, settings)) {}
+  State(http::Client& upstream, Backend& backend, Settings settings) : traffic(std::make_shared<Traffic>(upstream, backend, settings)) {}
 
   void refuse(http::Reply& reply, const Error& error) const {
     // What we cannot do now is our failure, what may not be done is a refusal.
@@ -69,9 +63,7 @@ struct Gateway::State {
     json.begin_object();
     json.key("object").text("list");
     json.key("data").begin_array();
-    for (const Model& model : traffic->backend.models(principal)) {
-      write_model(json, model);
-    }
+    for (const Model& model : traffic->backend.models(principal)) { write_model(json, model); }
     json.end_array();
     json.end_object();
     reply.send(200, "application/json", std::move(body));
@@ -96,9 +88,7 @@ struct Gateway::State {
     order.operation = operation;
     TRY_ASSIGN(order.ask, read_ask(operation, request.body));
     TRY_ASSIGN(order.endpoints, traffic->backend.replicas(principal, order.ask.model));
-    if (order.endpoints.empty()) {
-      return fail(ErrorKind::unavailable, "no replica of '" + order.ask.model + "' is ready");
-    }
+    if (order.endpoints.empty()) { return fail(ErrorKind::unavailable, "no replica of '" + order.ask.model + "' is ready"); }
     order.reserved_tokens = order.ask.prompt_tokens + order.ask.completion_tokens_max;
     TRY(traffic->backend.reserve(principal, order.reserved_tokens));
     order.path = std::move(request.path);
@@ -116,13 +106,9 @@ Gateway::Gateway(http::Client& upstream, Backend& backend, Settings settings)
 Gateway::~Gateway() {
   std::vector<std::shared_ptr<Flight>> under_way;
   for (Flight* flight : state_->traffic->flights) {
-    if (auto held = flight->weak_from_this().lock()) {
-      under_way.push_back(std::move(held));
-    }
+    if (auto held = flight->weak_from_this().lock()) { under_way.push_back(std::move(held)); }
   }
-  for (const auto& flight : under_way) {
-    flight->break_off();
-  }
+  for (const auto& flight : under_way) { flight->break_off(); }
 }
 
 void Gateway::handle(http::Request request, std::shared_ptr<http::Reply> reply) {
@@ -159,9 +145,7 @@ void Gateway::handle(http::Request request, std::shared_ptr<http::Reply> reply) 
     state_->refuse(*reply, order.error());
     return;
   }
-  if (order->ask.stream) {
-    ++state_->traffic->counters.streamed;
-  }
+  if (order->ask.stream) { ++state_->traffic->counters.streamed; }
   std::make_shared<Flight>(state_->traffic, *std::move(order), std::move(reply))->start();
 }
 

@@ -45,8 +45,8 @@ struct Usage {
   TaskId replica;
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
-  bool estimated = false;  // the engine gave no usage; chunks were counted
-  bool completed = false;  // false: broken off by client, engine or time
+  bool estimated = false;           // the engine gave no usage; chunks were counted
+  bool completed = false;           // false: broken off by client, engine or time
   std::int64_t first_token_ns = 0;  // TTFT; 0 if none came
   std::int64_t total_ns = 0;
 };

@@ -15,9 +15,7 @@ using namespace centrale::gateway;
 
 void fuzz_request(Operation operation, std::string_view body) {
   const auto ask = read_ask(operation, body);
-  if (!ask) {
-    return;
-  }
+  if (!ask) { return; }
   ensure(ask->prompt_tokens >= 0 && ask->completion_tokens_max >= 0);
   const std::string same = body_for_engine(*ask, body, ask->model);
   ensure(ask->stream || same == body);
@@ -52,9 +50,7 @@ void fuzz_events(std::string_view bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) {
-    return 0;
-  }
+  if (size == 0) { return 0; }
   const std::string_view rest{reinterpret_cast<const char*>(data) + 1, size - 1};
   switch (data[0] % 4) {
     case 0: fuzz_request(Operation::chat, rest); break;

@@ -63,9 +63,7 @@ TEST_F(GatewayTest, StreamsAndHidesTheUsageThatNobodyAskedFor) {
   const std::string all = text + kUsageEvent + kDone;
   // The events arrive cut at odd places.
   std::vector<std::string> parts;
-  for (std::size_t at = 0; at < all.size(); at += 37) {
-    parts.push_back(all.substr(at, 37));
-  }
+  for (std::size_t at = 0; at < all.size(); at += 37) { parts.push_back(all.substr(at, 37)); }
   engine_does(engine, streams(parts));
   auto answer = ask(post(kChatStream));
   EXPECT_EQ(answer.status, 200);
@@ -147,7 +145,8 @@ TEST_F(GatewayTest, ListsModels) {
   EXPECT_EQ(ask(get("/v1/models")).body,
             R"({"object":"list","data":[{"id":"small","object":"model","created":1700000000,"owned_by":"centrale","ready":true},)"
             R"({"id":"org/large","object":"model","created":1700000001,"owned_by":"centrale","ready":false}]})");
-  EXPECT_EQ(ask(get("/v1/models/org%2Flarge")).body, R"({"id":"org/large","object":"model","created":1700000001,"owned_by":"centrale","ready":false})");
+  EXPECT_EQ(ask(get("/v1/models/org%2Flarge")).body,
+            R"({"id":"org/large","object":"model","created":1700000001,"owned_by":"centrale","ready":false})");
   const auto missing = ask(get("/v1/models/smalll"));
   EXPECT_EQ(missing.status, 404);
   EXPECT_NE(missing.body.find("nearest: small"), std::string::npos);
@@ -176,19 +175,13 @@ TEST_F(GatewayTest, ManyClientsShareTheReplicasEvenly) {
     ASSERT_TRUE(eventually([&] { return engine.requests + second.requests + third.requests == i + 1; }));
   }
   // By chance alone the spread would be about 4 either way; by two choices it is 1 or 2.
-  for (const Engine* e : {&engine, &second, &third}) {
-    EXPECT_NEAR(e->requests, 30, 4);
-  }
+  for (const Engine* e : {&engine, &second, &third}) { EXPECT_NEAR(e->requests, 30, 4); }
   rim.on([&] {
     for (Engine* e : {&engine, &second, &third}) {
-      for (const auto& reply : e->held) {
-        reply->send(200, "application/json", kAnswer);
-      }
+      for (const auto& reply : e->held) { reply->send(200, "application/json", kAnswer); }
     }
   });
-  for (const auto& c : clients) {
-    EXPECT_EQ(c->answer().status, 200);
-  }
+  for (const auto& c : clients) { EXPECT_EQ(c->answer().status, 200); }
 }
 
 TEST(Choose, PrefersTheLessBusyAndRepeatsFromItsSeed) {

@@ -16,10 +16,54 @@ bool scans(std::string_view text) {
 }
 
 TEST(JsonScan, AcceptsAndRefusesLikeSimdjson) {
-  const std::vector<std::string> texts{
-      "{}", "[]", "null", "true", "false", "0", "-0", "1.5e-3", "\"\"", R"({"a":[1,{"b":"c\n\u00e9"}],"d":null})", "[1,2,3]", "[[[]]]", R"(["\ud83d\ude00"])",
-      "[ 1 , 2 ]", "{\"a\" : 1}", "{", "}", "[1,]", "[,1]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "01", "-", "1.", ".5", "1e", "+1",
-      "tru", "nul", "truex", "\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\t\"", "[1 2]", "[1}", "{\"a\":1]", "1 2", "\"a\"b", "NaN", "Infinity", "--1", "0x1"};
+  const std::vector<std::string> texts{"{}",
+                                       "[]",
+                                       "null",
+                                       "true",
+                                       "false",
+                                       "0",
+                                       "-0",
+                                       "1.5e-3",
+                                       "\"\"",
+                                       R"({"a":[1,{"b":"c\n\u00e9"}],"d":null})",
+                                       "[1,2,3]",
+                                       "[[[]]]",
+                                       R"(["\ud83d\ude00"])",
+                                       "[ 1 , 2 ]",
+                                       "{\"a\" : 1}",
+                                       "{",
+                                       "}",
+                                       "[1,]",
+                                       "[,1]",
+                                       "{\"a\"}",
+                                       "{\"a\":}",
+                                       "{\"a\":1,}",
+                                       "{a:1}",
+                                       "{'a':1}",
+                                       "01",
+                                       "-",
+                                       "1.",
+                                       ".5",
+                                       "1e",
+                                       "+1",
+                                       "tru",
+                                       "nul",
+                                       "truex",
+                                       "\"",
+                                       "\"\\x\"",
+                                       "\"\\u12\"",
+                                       "\"\\u12g4\"",
+                                       "\"\n\"",
+                                       "\"\t\"",
+                                       "[1 2]",
+                                       "[1}",
+                                       "{\"a\":1]",
+                                       "1 2",
+                                       "\"a\"b",
+                                       "NaN",
+                                       "Infinity",
+                                       "--1",
+                                       "0x1"};
   simdjson::dom::parser parser;
   for (const auto& text : texts) {
     const simdjson::padded_string padded{text};
@@ -28,7 +72,9 @@ TEST(JsonScan, AcceptsAndRefusesLikeSimdjson) {
 }
 
 TEST(JsonScan, DepthIsLimited) {
-  const auto nested = [](int depth) { return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']'); };
+  const auto nested = [](int depth) {
+    return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
+  };
   EXPECT_TRUE(scans(nested(kJsonDepthMax)));
   EXPECT_FALSE(scans(nested(kJsonDepthMax + 1)));
   EXPECT_FALSE(scans(std::string(1'000'000, '[')));
@@ -48,7 +94,9 @@ TEST(JsonScan, UnescapesAndReadsNumbers) {
   EXPECT_EQ(unescape(R"("a\"\\\/\b\f\n\r\tz")"), "a\"\\/\b\f\n\r\tz");
   EXPECT_EQ(unescape(R"("\u00e9\u20ac\ud83d\ude00")"), "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");
   EXPECT_EQ(unescape(R"("\ud83d")"), "\xEF\xBF\xBD");
-  EXPECT_EQ(unescape(R"("\ud83d\u0041")"), "\xEF\xBF\xBD" "A");
+  EXPECT_EQ(unescape(R"("\ud83d\u0041")"),
+            "\xEF\xBF\xBD"
+            "A");
   EXPECT_EQ(unescape("x"), std::nullopt);
   EXPECT_EQ(whole_number("12"), 12);
   EXPECT_EQ(whole_number("-1"), -1);
@@ -84,10 +132,12 @@ TEST(RequestText, ReadsWhatIsNeeded) {
 
 TEST(RequestText, AnImageIsNotCountedByItsBytes) {
   const std::string image = "data:image/png;base64," + std::string(4'000'000, 'A');
-  const auto a = ask(R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":")" + image + R"("}}]}]})");
+  const auto a =
+      ask(R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":")" + image + R"("}}]}]})");
   EXPECT_GT(a.prompt_tokens, 100);
   EXPECT_LT(a.prompt_tokens, 5000);
-  const auto text = ask(R"({"model":"m","messages":[{"role":"user","content":")" + std::string(2000, 'a') + std::string(2000, ' ') + R"("}]})");
+  const auto text =
+      ask(R"({"model":"m","messages":[{"role":"user","content":")" + std::string(2000, 'a') + std::string(2000, ' ') + R"("}]})");
   EXPECT_GE(text.prompt_tokens, 1000);
 }
 
@@ -113,21 +163,26 @@ TEST(RequestText, RefusesWithTheFieldsName) {
   EXPECT_EQ(field(R"({"model":"a","stream_options":1})"), "stream_options");
 }
 
-std::string rewritten(std::string_view body, std::string_view engine_model = "m") {
-  return body_for_engine(ask(body), body, engine_model);
-}
+std::string rewritten(std::string_view body, std::string_view engine_model = "m") { return body_for_engine(ask(body), body, engine_model); }
 
 TEST(RequestText, ChangesNothingButModelAndUsage) {
   const std::string odd = "{ \"x\": 1.0,\t\"model\" : \"m\", \"messages\":[ ],\n\"y\":\"\\u00e9\", \"seed\": 12345678901234567890 }";
   EXPECT_EQ(rewritten(odd), odd);
-  EXPECT_EQ(rewritten(odd, "eng\"ine"), "{ \"x\": 1.0,\t\"model\" : \"eng\\\"ine\", \"messages\":[ ],\n\"y\":\"\\u00e9\", \"seed\": 12345678901234567890 }");
+  EXPECT_EQ(rewritten(odd, "eng\"ine"),
+            "{ \"x\": 1.0,\t\"model\" : \"eng\\\"ine\", \"messages\":[ ],\n\"y\":\"\\u00e9\", \"seed\": 12345678901234567890 }");
   EXPECT_EQ(rewritten(R"({"model":"m","stream":true})"), R"({"stream_options":{"include_usage":true},"model":"m","stream":true})");
-  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})"), R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})");
-  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":{"include_usage":false}})"), R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})");
-  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":null})"), R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})");
-  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":{ }})"), R"({"model":"m","stream":true,"stream_options":{"include_usage":true }})");
-  EXPECT_EQ(rewritten(R"({"stream_options":{"x":1},"stream":true,"model":"m"})", "e"), R"({"stream_options":{"include_usage":true,"x":1},"stream":true,"model":"e"})");
-  EXPECT_EQ(rewritten(R"({"model":"m","stream":false,"stream_options":{"x":1}})"), R"({"model":"m","stream":false,"stream_options":{"x":1}})");
+  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})"),
+            R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})");
+  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":{"include_usage":false}})"),
+            R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})");
+  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":null})"),
+            R"({"model":"m","stream":true,"stream_options":{"include_usage":true}})");
+  EXPECT_EQ(rewritten(R"({"model":"m","stream":true,"stream_options":{ }})"),
+            R"({"model":"m","stream":true,"stream_options":{"include_usage":true }})");
+  EXPECT_EQ(rewritten(R"({"stream_options":{"x":1},"stream":true,"model":"m"})", "e"),
+            R"({"stream_options":{"include_usage":true,"x":1},"stream":true,"model":"e"})");
+  EXPECT_EQ(rewritten(R"({"model":"m","stream":false,"stream_options":{"x":1}})"),
+            R"({"model":"m","stream":false,"stream_options":{"x":1}})");
 }
 
 TEST(RequestText, ReadsUsage) {
@@ -156,9 +211,7 @@ TEST(EventMeter, IsTheSameHoweverTheBytesAreCut) {
     for (const bool wanted : {false, true}) {
       EventMeter meter{wanted};
       std::string out;
-      for (std::size_t at = 0; at < all.size(); at += step) {
-        out += meter.feed(std::string_view{all}.substr(at, step));
-      }
+      for (std::size_t at = 0; at < all.size(); at += step) { out += meter.feed(std::string_view{all}.substr(at, step)); }
       out += meter.finish();
       EXPECT_EQ(out, wanted ? all : kStream + kDone) << step;
       EXPECT_EQ(meter.chunks(), 2);
@@ -191,7 +244,8 @@ TEST(EventMeter, SeesErrorsAndIgnoresNonsense) {
     EXPECT_EQ(meter.feed(text), text);
     EXPECT_TRUE(meter.failed()) << text;
   }
-  for (const std::string text : {"data: {broken\n\n", "hello\n\n", "data:\ndata:\n\n", "\n\n\n\n", "data: {\"choices\":7,\"usage\":\"x\"}\n\n"}) {
+  for (const std::string text :
+       {"data: {broken\n\n", "hello\n\n", "data:\ndata:\n\n", "\n\n\n\n", "data: {\"choices\":7,\"usage\":\"x\"}\n\n"}) {
     EventMeter meter{false};
     EXPECT_EQ(meter.feed(text) + meter.finish(), text);
     EXPECT_FALSE(meter.failed()) << text;
@@ -202,9 +256,7 @@ TEST(EventMeter, SeesErrorsAndIgnoresNonsense) {
 TEST(EventMeter, AnEndlessEventDoesNotPileUp) {
   EventMeter meter{false};
   std::size_t out = 0;
-  for (int i = 0; i < 100; ++i) {
-    out += meter.feed(std::string(100'000, 'x')).size();
-  }
+  for (int i = 0; i < 100; ++i) { out += meter.feed(std::string(100'000, 'x')).size(); }
   EXPECT_GT(out, 5'000'000U);
 }
 

@@ -18,8 +18,7 @@ inline constexpr int kJsonDepthMax = 200;  // no request needs more, and the sca
 
 /// Calls `member` with each key (unescaped) and the text of its value. False if `object` is not one well-formed object with
 /// nothing but white space around it; some members may have been told by then.
-[[nodiscard]] bool each_member(std::string_view object,
-                               const std::function<void(std::string_view key, std::string_view value)>& member);
+[[nodiscard]] bool each_member(std::string_view object, const std::function<void(std::string_view key, std::string_view value)>& member);
 
 /// The same for an array.
 [[nodiscard]] bool each_element(std::string_view array, const std::function<void(std::string_view value)>& element);

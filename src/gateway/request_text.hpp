@@ -20,12 +20,12 @@ struct Piece {
 struct Ask {
   std::string model;
   bool stream = false;
-  bool usage_wanted = false;             // the client itself asked for usage at the end of the stream
+  bool usage_wanted = false;               // the client itself asked for usage at the end of the stream
   std::int64_t completion_tokens_max = 0;  // of all answers together, as far as the request says; a guess if it does not
-  std::int64_t prompt_tokens = 0;        // a guess: 4 bytes a token
-  Piece model_value;                     // quotes included
-  std::optional<Piece> stream_options;   // its value
-  std::optional<Piece> include_usage;    // its value, inside stream_options
+  std::int64_t prompt_tokens = 0;          // a guess: 4 bytes a token
+  Piece model_value;                       // quotes included
+  std::optional<Piece> stream_options;     // its value
+  std::optional<Piece> include_usage;      // its value, inside stream_options
 };
 
 /// Reads a body. Errors (invalid) say which field is wrong; `where` names it.

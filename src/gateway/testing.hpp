@@ -21,25 +21,19 @@ using http::testing::Rim;
 /// Grants, and checks that each reservation is settled once, with the tokens that were reserved.
 struct FakeBackend final : Backend {
   Result<Principal> authenticate(std::string_view bearer, std::string_view) override {
-    if (bearer == "good") {
-      return Principal{TenantId{1}, KeyId{1}, "lab"};
-    }
+    if (bearer == "good") { return Principal{TenantId{1}, KeyId{1}, "lab"}; }
     return fail(ErrorKind::unauthorized, "the API key is not known");
   }
   std::vector<Model> models(const Principal&) override { return {{"small", 1700000000, true}, {"org/large", 1700000001, false}}; }
   Result<std::vector<Endpoint>> replicas(const Principal&, std::string_view model) override {
-    if (model == "org/large") {
-      return fail(ErrorKind::unavailable, "no replica of 'org/large' is ready");
-    }
+    if (model == "org/large") { return fail(ErrorKind::unavailable, "no replica of 'org/large' is ready"); }
     if (model != "small") {
       return fail(ErrorKind::not_found, "the model '" + std::string{model} + "' does not exist", "", "nearest: small");
     }
     return endpoints;
   }
   Result<void> reserve(const Principal&, std::int64_t tokens) override {
-    if (tokens > quota) {
-      return fail(ErrorKind::exhausted, "the quota of tenant lab is spent");
-    }
+    if (tokens > quota) { return fail(ErrorKind::exhausted, "the quota of tenant lab is spent"); }
     ++open[tokens];
     ++reserved;
     return {};
@@ -59,9 +53,11 @@ struct FakeBackend final : Backend {
 };
 
 inline std::string event(std::string_view text) {
-  return "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" + std::string{text} + "\"}}]}\n\n";
+  return "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" +
+         std::string{text} + "\"}}]}\n\n";
 }
-inline const std::string kUsageEvent = "data: {\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":3,\"total_tokens\":14}}\n\n";
+inline const std::string kUsageEvent =
+    "data: {\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":3,\"total_tokens\":14}}\n\n";
 inline const std::string kDone = "data: [DONE]\n\n";
 
 /// An engine whose behaviour is one function.
@@ -106,16 +102,12 @@ struct Engine {
 /// Streams the parts one after the other, then ends; or, with `breaks`, drops the connection.
 inline void stream_parts(const std::shared_ptr<Reply>& reply, std::vector<std::string> parts, bool breaks = false, std::size_t at = 0) {
   if (at == parts.size()) {
-    if (!breaks) {
-      reply->end();
-    }
+    if (!breaks) { reply->end(); }
     return;
   }
   std::string part = parts[at];
   reply->write(std::move(part), [reply, parts = std::move(parts), breaks, at](bool ok) {
-    if (ok) {
-      stream_parts(reply, parts, breaks, at + 1);
-    }
+    if (ok) { stream_parts(reply, parts, breaks, at + 1); }
   });
 }
 
@@ -138,7 +130,8 @@ class GatewayTest : public ::testing::Test {
       client = std::make_unique<http::Client>(rim.context);
       gateway = std::make_unique<Gateway>(*client, backend, settings);
       server = std::make_unique<http::Server>(rim.context);
-      server->route("/v1/", [this](Request request, std::shared_ptr<Reply> reply) { gateway->handle(std::move(request), std::move(reply)); });
+      server->route("/v1/",
+                    [this](Request request, std::shared_ptr<Reply> reply) { gateway->handle(std::move(request), std::move(reply)); });
       port = server->listen("127.0.0.1", 0).value();
       backend.endpoints = {{TaskId{1}, "127.0.0.1", engine.port, "small"}};
     });
@@ -183,7 +176,8 @@ class GatewayTest : public ::testing::Test {
   std::uint16_t port = 0;
 };
 
-inline const std::string kAnswer = R"({"id":"x", "choices":[ {"message":{"content":"hi é"}}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9},"z":1.0})";
+inline const std::string kAnswer =
+    R"({"id":"x", "choices":[ {"message":{"content":"hi é"}}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9},"z":1.0})";
 inline const std::string kChat = R"({"model":"small","messages":[{"role":"user","content":"hello"}]})";
 inline const std::string kChatStream = R"({"model":"small","stream":true,"messages":[{"role":"user","content":"hello"}]})";
 

@@ -36,9 +36,7 @@ struct Fetch : std::enable_shared_from_this<Fetch> {
       call->cancel();
       call.reset();
     }
-    if (callback) {
-      callback(std::move(result));
-    }
+    if (callback) { callback(std::move(result)); }
   }
 
   asio::steady_timer timer;
@@ -58,18 +56,17 @@ struct Client::State {
 Client::Client(asio::io_context& rim) : state_(std::make_shared<State>(rim)) {}
 Client::~Client() { state_->pool->close(); }
 
-std::unique_ptr<Call> Client::stream(const std::string& host, std::uint16_t port, std::string method, std::string target,
-                                     Headers headers, std::string body, std::chrono::milliseconds idle, CallEvents events) {
+std::unique_ptr<Call> Client::stream(const std::string& host, std::uint16_t port, std::string method, std::string target, Headers headers,
+                                     std::string body, std::chrono::milliseconds idle, CallEvents events) {
   auto exchange = std::make_shared<Exchange>(
-      state_->pool,
-      Outbound{host, port, std::move(method), std::move(target), std::move(headers), std::move(body)}, idle, std::move(events));
+      state_->pool, Outbound{host, port, std::move(method), std::move(target), std::move(headers), std::move(body)}, idle,
+      std::move(events));
   exchange->start();
   return std::make_unique<ExchangeCall>(std::move(exchange));
 }
 
-void Client::fetch(const std::string& host, std::uint16_t port, std::string method, std::string target, Headers headers,
-                   std::string body, std::chrono::milliseconds timeout, std::size_t body_bytes_max,
-                   std::function<void(Result<Response>)> done) {
+void Client::fetch(const std::string& host, std::uint16_t port, std::string method, std::string target, Headers headers, std::string body,
+                   std::chrono::milliseconds timeout, std::size_t body_bytes_max, std::function<void(Result<Response>)> done) {
   const auto fetch = std::make_shared<Fetch>(state_->pool->rim(), body_bytes_max, std::move(done));
   const std::string where = host_and_port(host, port);
   CallEvents events;
@@ -88,8 +85,7 @@ void Client::fetch(const std::string& host, std::uint16_t port, std::string meth
   };
   events.on_end = [fetch] { fetch->finish(std::move(fetch->response)); };
   events.on_error = [fetch](Error error, bool) { fetch->finish(std::unexpected(std::move(error))); };
-  fetch->call = stream(host, port, std::move(method), std::move(target), std::move(headers), std::move(body), timeout,
-                       std::move(events));
+  fetch->call = stream(host, port, std::move(method), std::move(target), std::move(headers), std::move(body), timeout, std::move(events));
   fetch->timer.expires_after(timeout);
   fetch->timer.async_wait([weak = std::weak_ptr{fetch}, where, timeout](error_code ec) {
     if (const auto alive = weak.lock(); alive && !ec && alive->done) {

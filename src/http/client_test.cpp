@@ -41,9 +41,7 @@ class RawServer {
     std::array<char, 4096> buffer{};
     while (text.find("\r\n\r\n") == std::string::npos) {
       const ssize_t n = ::recv(connection_, buffer.data(), buffer.size(), 0);
-      if (n <= 0) {
-        break;
-      }
+      if (n <= 0) { break; }
       text.append(buffer.data(), static_cast<std::size_t>(n));
     }
     return text;
@@ -58,9 +56,7 @@ class RawServer {
     return ::poll(&waiting, 1, static_cast<int>(limit.count())) == 1 && ::recv(connection_, &byte, 1, 0) <= 0;
   }
   void hang_up() {
-    if (connection_ >= 0) {
-      ::close(std::exchange(connection_, -1));
-    }
+    if (connection_ >= 0) { ::close(std::exchange(connection_, -1)); }
   }
   std::uint16_t port = 0;
 
@@ -117,9 +113,7 @@ class ClientTest : public ::testing::Test {
   }
   static std::string header(const Response& response, std::string_view name) {
     for (const auto& [key, value] : response.headers) {
-      if (key == name) {
-        return value;
-      }
+      if (key == name) { return value; }
     }
     return {};
   }
@@ -146,12 +140,8 @@ TEST_F(ClientTest, FetchesAndReusesTheConnection) {
 
 TEST_F(ClientTest, ManyAtOnce) {
   std::vector<std::future<Result<Response>>> answers;
-  for (int i = 0; i < 100; ++i) {
-    answers.push_back(fetch_later(port, "POST", "/echo", std::to_string(i)));
-  }
-  for (int i = 0; i < 100; ++i) {
-    EXPECT_EQ(answers[static_cast<std::size_t>(i)].get()->body, "POST " + std::to_string(i));
-  }
+  for (int i = 0; i < 100; ++i) { answers.push_back(fetch_later(port, "POST", "/echo", std::to_string(i))); }
+  for (int i = 0; i < 100; ++i) { EXPECT_EQ(answers[static_cast<std::size_t>(i)].get()->body, "POST " + std::to_string(i)); }
 }
 
 TEST_F(ClientTest, APooledConnectionThatTheServerClosedIsNotUsed) {
@@ -230,7 +220,8 @@ TEST_F(ClientTest, BodiesOfEveryKind) {
 }
 
 TEST_F(ClientTest, WhatIsNotHttpIsAnError) {
-  for (const std::string answer : {"SSH-2.0-OpenSSH\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ""}) {
+  for (const std::string answer : {"SSH-2.0-OpenSSH\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+                                   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ""}) {
     RawServer upstream;
     auto result = fetch_later(upstream.port);
     upstream.accept();
@@ -323,7 +314,10 @@ TEST_F(ClientTest, ASilentUpstreamIsGivenUp) {
                                },
                            .on_body = [&](std::string_view) { call->read_more(); },
                            .on_end = {},
-                           .on_error = [&](Error error, bool head_seen) { failure.set_value({std::move(error), head_seen}); }});
+                           .on_error =
+                               [&](Error error, bool head_seen) {
+                                 failure.set_value({std::move(error), head_seen});
+                               }});
   });
   upstream.accept();
   upstream.request();

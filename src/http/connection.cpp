@@ -16,9 +16,7 @@ constexpr std::size_t kKeptCapacity = 4096;  // an idle connection gives larger 
 
 /// "/a/" matches what begins with it; "/a" matches itself and what is below it.
 bool matches(std::string_view path, std::string_view prefix) {
-  if (!path.starts_with(prefix)) {
-    return false;
-  }
+  if (!path.starts_with(prefix)) { return false; }
   return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/';
 }
 
@@ -30,9 +28,7 @@ Connection::Connection(std::shared_ptr<Shared> shared, Tcp::socket socket)
   error_code ec;
   socket_.non_blocking(true, ec);
   const Tcp::endpoint peer = socket_.remote_endpoint(ec);
-  if (!ec) {
-    remote_ = host_and_port(peer.address().to_string(), peer.port());
-  }
+  if (!ec) { remote_ = host_and_port(peer.address().to_string(), peer.port()); }
   shared_->connections.insert(this);
 }
 
@@ -62,24 +58,18 @@ void Connection::abandon() {
 
 void Connection::close_if_idle() {
   keep_alive_ = false;
-  if (phase_ == Phase::reading && !parser_ && received_.empty()) {
-    close();
-  }
+  if (phase_ == Phase::reading && !parser_ && received_.empty()) { close(); }
 }
 
 // Reading.
 
 void Connection::wait_readable() {
   const bool full = phase_ == Phase::answering && received_.size() >= shared_->limits.header_bytes_max;
-  if (waiting_ || input_ended_ || full || phase_ == Phase::closed) {
-    return;
-  }
+  if (waiting_ || input_ended_ || full || phase_ == Phase::closed) { return; }
   waiting_ = true;
   socket_.async_wait(Tcp::socket::wait_read, [self = shared_from_this()](error_code ec) {
     self->waiting_ = false;
-    if (self->phase_ == Phase::closed) {
-      return;
-    }
+    if (self->phase_ == Phase::closed) { return; }
     if (ec) {
       self->lost();
     } else {
@@ -98,12 +88,8 @@ void Connection::readable() {
   } else if (ec) {
     lost();
   } else {
-    if (phase_ != Phase::lingering) {
-      received_.append(shared_->scratch.data(), n);
-    }
-    if (phase_ == Phase::reading) {
-      parse();
-    }
+    if (phase_ != Phase::lingering) { received_.append(shared_->scratch.data(), n); }
+    if (phase_ == Phase::reading) { parse(); }
     wait_readable();
   }
 }
@@ -148,9 +134,7 @@ void Connection::parse() {
       }
       continue;
     }
-    if (used == 0) {
-      return;
-    }
+    if (used == 0) { return; }
   }
 }
 
@@ -161,9 +145,7 @@ void Connection::dispatch() {
   Request request = parser_->take();
   parser_.reset();
   clear_deadline();
-  if (received_.empty() && received_.capacity() > kKeptCapacity) {
-    received_ = {};
-  }
+  if (received_.empty() && received_.capacity() > kKeptCapacity) { received_ = {}; }
   is_head_ = request.method == "HEAD";
   phase_ = Phase::answering;
   complete_ = false;
@@ -176,16 +158,12 @@ void Connection::dispatch() {
     refuse(400, "there is no Host header");
     return;
   }
-  if (is_head_) {
-    request.method = "GET";
-  }
+  if (is_head_) { request.method = "GET"; }
   request.path = std::move(target->path);
   request.query = std::move(target->query);
   request.remote = remote_;
   serve(std::move(request));
-  if (input_ended_ && !complete_) {
-    lost();
-  }
+  if (input_ended_ && !complete_) { lost(); }
 }
 
 void Connection::serve(Request request) {
@@ -211,9 +189,7 @@ void Connection::refuse(int status, std::string_view message) {
   keep_alive_ = false;
   is_head_ = false;
   Headers extra;
-  if (status == 503) {
-    extra.emplace_back("Retry-After", "1");
-  }
+  if (status == 503) { extra.emplace_back("Retry-After", "1"); }
   answer(status, "application/json", error_body(message, error_type(status)), extra);
 }
 
@@ -221,9 +197,7 @@ void Connection::refuse(int status, std::string_view message) {
 
 void Connection::set_deadline(std::chrono::milliseconds from_now) {
   deadline_ = Clock::now() + from_now;
-  if (deadline_ < armed_) {
-    arm_timer();
-  }
+  if (deadline_ < armed_) { arm_timer(); }
 }
 
 /// The timer is rarely moved: it fires early, sees a later deadline, and is set again.
@@ -261,9 +235,7 @@ void Connection::lost() {
       later([written = std::move(outgoing.written)] { written(false); });
     }
   }
-  if (gone) {
-    later(std::move(gone));
-  }
+  if (gone) { later(std::move(gone)); }
 }
 
 void Connection::close() {

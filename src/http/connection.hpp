@@ -28,9 +28,9 @@ struct Shared {
   boost::asio::io_context& rim;
   Limits limits;
   std::vector<std::shared_ptr<const Route>> routes;  // longest prefix first; shared, for a handler may add routes
-  std::unordered_set<Connection*> connections;          // never iterated where order could show
-  std::size_t held_bytes = 0;                           // bodies received and not yet answered
-  std::size_t turned_away = 0;                          // connections that only hear that there are too many
+  std::unordered_set<Connection*> connections;       // never iterated where order could show
+  std::size_t held_bytes = 0;                        // bodies received and not yet answered
+  std::size_t turned_away = 0;                       // connections that only hear that there are too many
   bool draining = false;
   std::array<char, 64UL * 1024> scratch{};  // every read lands here first: an idle connection owns no buffer
   std::string date;                         // for the Date header, made anew each second
@@ -112,14 +112,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t held_bytes_ = 0;
   Phase phase_ = Phase::reading;
   bool turned_away_ = false;
-  bool waiting_ = false;          // a read is pending
-  bool looked_at_head_ = false;   // of the request being received
-  bool keep_alive_ = true;        // after the present answer
-  bool http_1_0_ = false;         // of the present request
-  bool is_head_ = false;          // of the present request
-  bool chunked_ = false;          // of the present answer
-  bool complete_ = false;         // the present answer is queued to its end
-  bool input_ended_ = false;      // the client sends nothing more
+  bool waiting_ = false;         // a read is pending
+  bool looked_at_head_ = false;  // of the request being received
+  bool keep_alive_ = true;       // after the present answer
+  bool http_1_0_ = false;        // of the present request
+  bool is_head_ = false;         // of the present request
+  bool chunked_ = false;         // of the present answer
+  bool complete_ = false;        // the present answer is queued to its end
+  bool input_ended_ = false;     // the client sends nothing more
 };
 
 /// Holds the connection to the rules of Reply.

@@ -29,15 +29,13 @@ const std::string& http_date(Shared& shared) {
   if (now_s != shared.date_s) {
     // strftime's names follow the locale; the header's must not.
     constexpr std::array<const char*, 7> kDays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    constexpr std::array<const char*, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    constexpr std::array<const char*, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     const std::time_t t = now_s;
     std::tm utc{};
     gmtime_r(&t, &utc);
     std::array<char, 40> text{};
-    std::snprintf(text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT",
-                  kDays.at(static_cast<std::size_t>(utc.tm_wday)), utc.tm_mday,
-                  kMonths.at(static_cast<std::size_t>(utc.tm_mon)), utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    std::snprintf(text.data(), text.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays.at(static_cast<std::size_t>(utc.tm_wday)),
+                  utc.tm_mday, kMonths.at(static_cast<std::size_t>(utc.tm_mon)), utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
     shared.date = text.data();
     shared.date_s = now_s;
   }
@@ -79,9 +77,7 @@ class ConnectionReply final : public Reply {
   }
   void end() override {
     ensure(stage_ == Stage::streaming || stage_ == Stage::bodiless);
-    if (std::exchange(stage_, Stage::done) == Stage::streaming) {
-      connection_->end();
-    }
+    if (std::exchange(stage_, Stage::done) == Stage::streaming) { connection_->end(); }
   }
   void on_close(std::function<void()> gone) override {
     if (stage_ == Stage::bodiless) {
@@ -108,12 +104,8 @@ std::string Connection::head(int status, std::string_view content_type, const He
   out += reason_phrase(status);
   out += "\r\n";
   append_header(out, "Date", http_date(*shared_));
-  if (!content_type.empty()) {
-    append_header(out, "Content-Type", content_type);
-  }
-  for (const auto& [name, value] : extra) {
-    append_header(out, name, value);
-  }
+  if (!content_type.empty()) { append_header(out, "Content-Type", content_type); }
+  for (const auto& [name, value] : extra) { append_header(out, name, value); }
   if (!keep_alive_) {
     append_header(out, "Connection", "close");
   } else if (http_1_0_) {
@@ -128,13 +120,9 @@ void Connection::answer(int status, std::string_view content_type, std::string b
   }
   keep_alive_ = keep_alive_ && !shared_->draining;
   std::string text = head(status, content_type, extra);
-  if (!has_no_body(status)) {
-    append_header(text, "Content-Length", std::to_string(body.size()));
-  }
+  if (!has_no_body(status)) { append_header(text, "Content-Length", std::to_string(body.size())); }
   text += "\r\n";
-  if (is_head_ || has_no_body(status)) {
-    body.clear();
-  }
+  if (is_head_ || has_no_body(status)) { body.clear(); }
   complete_ = true;
   gone_ = nullptr;
   queue({.head = std::move(text), .body = std::move(body), .tail = {}, .written = {}});
@@ -148,17 +136,13 @@ bool Connection::begin(int status, std::string_view content_type, const Headers&
   chunked_ = !http_1_0_;
   keep_alive_ = keep_alive_ && chunked_ && !shared_->draining;
   std::string text = head(status, content_type, extra);
-  if (chunked_) {
-    append_header(text, "Transfer-Encoding", "chunked");
-  }
+  if (chunked_) { append_header(text, "Transfer-Encoding", "chunked"); }
   text += "\r\n";
   queue({.head = std::move(text), .body = {}, .tail = {}, .written = {}});
   if (is_head_ || has_no_body(status)) {
     complete_ = true;
     flush();
-    if (gone_) {
-      later(std::exchange(gone_, nullptr));
-    }
+    if (gone_) { later(std::exchange(gone_, nullptr)); }
     return false;
   }
   // A first chunk that is there already leaves with the head.
@@ -183,9 +167,7 @@ void Connection::write(std::string chunk, std::function<void(bool)> written) {
 }
 
 void Connection::end() {
-  if (phase_ != Phase::answering || complete_) {
-    return;
-  }
+  if (phase_ != Phase::answering || complete_) { return; }
   complete_ = true;
   gone_ = nullptr;
   queue({.head = chunked_ ? "0\r\n\r\n" : "", .body = {}, .tail = {}, .written = {}});
@@ -212,17 +194,13 @@ void Connection::later(std::function<void()> what) { asio::post(shared_->rim, st
 void Connection::queue(Outgoing outgoing) { out_.push_back(std::move(outgoing)); }
 
 void Connection::flush() {
-  if (sending_count_ != 0 || out_.empty() || phase_ == Phase::closed) {
-    return;
-  }
+  if (sending_count_ != 0 || out_.empty() || phase_ == Phase::closed) { return; }
   sending_.clear();
   sending_at_ = 0;
   sending_count_ = std::min(out_.size(), kGatherMax);
   for (std::size_t i = 0; i < sending_count_; ++i) {
     for (const std::string_view part : {std::string_view{out_[i].head}, std::string_view{out_[i].body}, out_[i].tail}) {
-      if (!part.empty()) {
-        sending_.emplace_back(part.data(), part.size());
-      }
+      if (!part.empty()) { sending_.emplace_back(part.data(), part.size()); }
     }
   }
   set_deadline(shared_->limits.idle_max);
@@ -232,9 +210,7 @@ void Connection::flush() {
 void Connection::send_some() {
   const BufferSpan rest{sending_.data() + sending_at_, sending_.data() + sending_.size()};
   socket_.async_write_some(rest, [self = shared_from_this()](error_code ec, std::size_t n) {
-    if (self->phase_ == Phase::closed) {
-      return;
-    }
+    if (self->phase_ == Phase::closed) { return; }
     if (ec) {
       self->lost();
     } else {
@@ -257,17 +233,11 @@ void Connection::sent(std::size_t bytes) {
   clear_deadline();
   std::vector<std::function<void(bool)>> told;
   for (; sending_count_ != 0; --sending_count_) {
-    if (out_.front().written) {
-      told.push_back(std::move(out_.front().written));
-    }
+    if (out_.front().written) { told.push_back(std::move(out_.front().written)); }
     out_.pop_front();
   }
-  for (const auto& written : told) {
-    written(true);
-  }
-  if (phase_ == Phase::closed || sending_count_ != 0) {
-    return;
-  }
+  for (const auto& written : told) { written(true); }
+  if (phase_ == Phase::closed || sending_count_ != 0) { return; }
   if (!out_.empty()) {
     flush();
   } else if (phase_ == Phase::reading) {

@@ -3,12 +3,12 @@
 
 #include <fmt/core.h>
 
+#include <unistd.h>
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
-#include <unistd.h>
 
 namespace centrale::http {
 namespace {
@@ -22,9 +22,8 @@ constexpr std::size_t kPooledPerHostMax = 128;
 
 bool has_header(const Headers& headers, std::string_view lower_case_name) {
   return std::ranges::any_of(headers, [&](const auto& field) {
-    return std::ranges::equal(field.first, lower_case_name, [](char a, char b) {
-      return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
-    });
+    return std::ranges::equal(field.first, lower_case_name,
+                              [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; });
   });
 }
 
@@ -36,12 +35,8 @@ std::string request_head(const Outbound& outbound, const std::string& key) {
     }
   }
   out += " HTTP/1.1\r\n";
-  if (!has_header(outbound.headers, "host")) {
-    append_header(out, "Host", key);
-  }
-  for (const auto& [name, value] : outbound.headers) {
-    append_header(out, name, value);
-  }
+  if (!has_header(outbound.headers, "host")) { append_header(out, "Host", key); }
+  for (const auto& [name, value] : outbound.headers) { append_header(out, name, value); }
   if (!outbound.body.empty() || outbound.method == "POST" || outbound.method == "PUT" || outbound.method == "PATCH") {
     append_header(out, "Content-Length", std::to_string(outbound.body.size()));
   }
@@ -52,9 +47,7 @@ std::string request_head(const Outbound& outbound, const std::string& key) {
 
 std::shared_ptr<Tcp::socket> Pool::take(const std::string& key) {
   const auto found = idle_.find(key);
-  if (found == idle_.end()) {
-    return nullptr;
-  }
+  if (found == idle_.end()) { return nullptr; }
   auto& idle = found->second;
   while (!idle.empty()) {
     const std::shared_ptr<Idle> last = idle.back();
@@ -64,29 +57,21 @@ std::shared_ptr<Tcp::socket> Pool::take(const std::string& key) {
     error_code ec;
     last->socket->cancel(ec);
     char byte = 0;
-    const bool quiet = ::recv(last->socket->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-                       (errno == EAGAIN || errno == EWOULDBLOCK);
-    if (quiet) {
-      return last->socket;
-    }
+    const bool quiet =
+        ::recv(last->socket->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (quiet) { return last->socket; }
   }
   return nullptr;
 }
 
 void Pool::give(const std::string& key, std::shared_ptr<Tcp::socket> socket) {
-  if (closed_) {
-    return;
-  }
+  if (closed_) { return; }
   auto& idle = idle_[key];
-  if (idle.size() >= kPooledPerHostMax) {
-    return;
-  }
+  if (idle.size() >= kPooledPerHostMax) { return; }
   auto entry = std::make_shared<Idle>(std::move(socket), rim_);
   idle.push_back(entry);
   const auto leave = [weak = weak_from_this(), key, entry](error_code) {
-    if (const auto self = weak.lock(); self && !entry->taken) {
-      self->drop(key, entry);
-    }
+    if (const auto self = weak.lock(); self && !entry->taken) { self->drop(key, entry); }
   };
   entry->expiry.expires_after(kPooledMax);
   entry->expiry.async_wait(leave);
@@ -102,9 +87,7 @@ void Pool::drop(const std::string& key, const std::shared_ptr<Idle>& entry) {
   const auto found = idle_.find(key);
   if (found != idle_.end()) {
     std::erase(found->second, entry);
-    if (found->second.empty()) {
-      idle_.erase(found);
-    }
+    if (found->second.empty()) { idle_.erase(found); }
   }
 }
 
@@ -113,13 +96,9 @@ void Pool::close() {
   const auto running = std::exchange(exchanges, {});
   std::vector<std::shared_ptr<Exchange>> held;
   for (Exchange* exchange : running) {
-    if (auto alive = exchange->weak_from_this().lock()) {
-      held.push_back(std::move(alive));
-    }
+    if (auto alive = exchange->weak_from_this().lock()) { held.push_back(std::move(alive)); }
   }
-  for (const auto& exchange : held) {
-    exchange->cancel();
-  }
+  for (const auto& exchange : held) { exchange->cancel(); }
   for (auto& [key, entries] : std::exchange(idle_, {})) {
     for (const auto& entry : entries) {
       entry->taken = true;
@@ -146,9 +125,7 @@ Exchange::~Exchange() { pool_->exchanges.erase(this); }
 void Exchange::start() {
   // Posted: no event may come from inside stream().
   asio::post(pool_->rim(), [self = shared_from_this()] {
-    if (!self->events_) {
-      return;
-    }
+    if (!self->events_) { return; }
     self->socket_ = self->pool_->take(self->key_);
     if (self->socket_) {
       self->reused_ = true;
@@ -176,17 +153,13 @@ void Exchange::resolve() {
   resolver_ = std::make_unique<Tcp::resolver>(pool_->rim());
   resolver_->async_resolve(outbound_.host, std::to_string(outbound_.port),
                            [self = shared_from_this()](error_code ec, const Tcp::resolver::results_type& results) {
-                             if (!self->events_) {
-                               return;
-                             }
+                             if (!self->events_) { return; }
                              if (ec) {
                                self->failed(ErrorKind::unavailable, "the host name is not known: " + ec.message());
                                return;
                              }
                              std::vector<Tcp::endpoint> endpoints;
-                             for (const auto& entry : results) {
-                               endpoints.push_back(entry.endpoint());
-                             }
+                             for (const auto& entry : results) { endpoints.push_back(entry.endpoint()); }
                              self->connect_to(std::move(endpoints), 0);
                            });
 }
@@ -208,9 +181,7 @@ void Exchange::connect_to(std::vector<Tcp::endpoint> endpoints, std::size_t at) 
     return;
   }
   socket_->async_connect(endpoint, [self = shared_from_this(), endpoints = std::move(endpoints), at](error_code failure) mutable {
-    if (!self->events_) {
-      return;
-    }
+    if (!self->events_) { return; }
     if (!failure) {
       self->connected();
     } else if (at + 1 < endpoints.size()) {
@@ -237,23 +208,17 @@ void Exchange::send_request() {
   asio::async_write(*socket_, buffers, [self = shared_from_this(), socket = socket_](error_code ec, std::size_t) {
     // A failure is not told here: an engine that refuses early may close its side before it has read everything, and the
     // pending read finds its answer, or the end.
-    if (!ec && socket == self->socket_) {
-      self->sent_ = true;
-    }
+    if (!ec && socket == self->socket_) { self->sent_ = true; }
   });
   wait_readable();
 }
 
 void Exchange::wait_readable() {
-  if (waiting_ || !events_) {
-    return;
-  }
+  if (waiting_ || !events_) { return; }
   waiting_ = true;
   socket_->async_wait(Tcp::socket::wait_read, [self = shared_from_this()](error_code ec) {
     self->waiting_ = false;
-    if (!self->events_ || ec == asio::error::operation_aborted) {
-      return;
-    }
+    if (!self->events_ || ec == asio::error::operation_aborted) { return; }
     self->readable();
   });
 }
@@ -282,22 +247,16 @@ void Exchange::readable() {
       failed(ErrorKind::io, "the answer is not HTTP/1.1");
       return;
     }
-    if (sent_ && parser_->reusable()) {
-      pool_->give(key_, std::exchange(socket_, nullptr));
-    }
+    if (sent_ && parser_->reusable()) { pool_->give(key_, std::exchange(socket_, nullptr)); }
   }
   progress();
 }
 
 /// Something was read, or something was asked for: tell what can be told, else read on.
 void Exchange::progress() {
-  if (!events_) {
-    return;
-  }
+  if (!events_) { return; }
   deliver();
-  if (!events_) {
-    return;
-  }
+  if (!events_) { return; }
   const bool read_on = !parser_->done() && (!parser_->head_done() || wanted_);
   if (read_on) {
     set_deadline(idle_);
@@ -311,33 +270,23 @@ void Exchange::deliver() {
   const auto events = events_;  // an event may end the call, and must outlive that
   if (parser_->head_done() && !head_told_) {
     head_told_ = true;
-    if (events->on_head) {
-      events->on_head(parser_->status(), parser_->headers());
-    }
+    if (events->on_head) { events->on_head(parser_->status(), parser_->headers()); }
     return;  // what was asked for inside on_head is served by the call that it posted
   }
-  if (!wanted_) {
-    return;
-  }
+  if (!wanted_) { return; }
   if (std::string part = parser_->take_body(); !part.empty()) {
     wanted_ = false;
-    if (events->on_body) {
-      events->on_body(part);
-    }
+    if (events->on_body) { events->on_body(part); }
   } else if (parser_->done()) {
     wanted_ = false;
     const auto held = shared_from_this();
     stop();
-    if (events->on_end) {
-      events->on_end();
-    }
+    if (events->on_end) { events->on_end(); }
   }
 }
 
 void Exchange::read_more() {
-  if (!events_) {
-    return;
-  }
+  if (!events_) { return; }
   wanted_ = true;
   if (!posted_ && head_told_) {
     posted_ = true;
@@ -362,16 +311,12 @@ void Exchange::failed(ErrorKind kind, std::string what) {
   const auto events = events_;
   const auto held = shared_from_this();
   stop();
-  if (events && events->on_error) {
-    events->on_error({kind, std::move(what), key_, ""}, head_told_);
-  }
+  if (events && events->on_error) { events->on_error({kind, std::move(what), key_, ""}, head_told_); }
 }
 
 void Exchange::set_deadline(std::chrono::milliseconds from_now) {
   deadline_ = Clock::now() + from_now;
-  if (deadline_ < armed_) {
-    arm_timer();
-  }
+  if (deadline_ < armed_) { arm_timer(); }
 }
 
 /// As in Connection: rarely moved, it fires early, sees a later deadline and is set again.
@@ -379,9 +324,7 @@ void Exchange::arm_timer() {
   armed_ = deadline_;
   timer_.expires_at(deadline_);
   timer_.async_wait([self = shared_from_this()](error_code ec) {
-    if (ec || !self->events_) {
-      return;
-    }
+    if (ec || !self->events_) { return; }
     self->armed_ = Clock::time_point::max();
     if (self->deadline_ <= Clock::now()) {
       self->timed_out();
@@ -405,9 +348,7 @@ void Exchange::stop() {
   const auto held = shared_from_this();  // the events may own the last handle
   events_.reset();
   timer_.cancel();
-  if (resolver_) {
-    resolver_->cancel();
-  }
+  if (resolver_) { resolver_->cancel(); }
   close_socket();
 }
 

@@ -98,13 +98,13 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   Clock::time_point deadline_ = Clock::time_point::max();
   Clock::time_point armed_ = Clock::time_point::max();
   std::unique_ptr<ResponseParser> parser_;
-  bool reused_ = false;       // the connection served another request before
+  bool reused_ = false;  // the connection served another request before
   bool connected_ = false;
-  bool sent_ = false;         // the whole request
-  bool answered_ = false;     // a byte of the answer came
+  bool sent_ = false;      // the whole request
+  bool answered_ = false;  // a byte of the answer came
   bool head_told_ = false;
-  bool wanted_ = false;       // read_more() was called and not yet served
-  bool waiting_ = false;      // a read is pending
+  bool wanted_ = false;   // read_more() was called and not yet served
+  bool waiting_ = false;  // a read is pending
   bool posted_ = false;
 };
 

@@ -14,15 +14,14 @@ namespace beast = boost::beast;
 using beast::error_code;
 using beast::http::error;
 
-constexpr std::size_t kHeadersMax = 256;                      // fields of one message; browsers send about 20
+constexpr std::size_t kHeadersMax = 256;                       // fields of one message; browsers send about 20
 constexpr std::uint32_t kResponseHeaderBytesMax = 256 * 1024;  // engines may echo much; still a limit
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
 std::string lower(beast::string_view text) {
   std::string out{text.data(), text.size()};
-  std::ranges::transform(out, out.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return out;
 }
 
@@ -54,9 +53,7 @@ struct Sink : beast::http::basic_parser<isRequest> {
     return text.size();
   }
   void on_chunk_header_impl(std::uint64_t, beast::string_view, error_code& ec) override { ec = {}; }
-  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view text, error_code& ec) override {
-    return on_body_impl(text, ec);
-  }
+  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view text, error_code& ec) override { return on_body_impl(text, ec); }
   void on_finish_impl(error_code& ec) override { ec = {}; }
 };
 
@@ -92,15 +89,11 @@ RequestParser::RequestParser(std::size_t header_bytes_max, std::size_t body_byte
 RequestParser::~RequestParser() = default;
 
 std::size_t RequestParser::feed(std::string_view bytes) {
-  if (wire_->refusal != 0 || wire_->is_done()) {
-    return 0;
-  }
+  if (wire_->refusal != 0 || wire_->is_done()) { return 0; }
   wire_->eager(wire_->is_header_done());
   error_code ec;
   const std::size_t used = wire_->put(boost::asio::const_buffer{bytes.data(), bytes.size()}, ec);
-  if (ec == error::need_more) {
-    return used;
-  }
+  if (ec == error::need_more) { return used; }
   if (ec) {
     wire_->refusal = refusal_of(ec);
     return used;
@@ -117,9 +110,8 @@ std::size_t RequestParser::body_bytes() const { return wire_->body.size(); }
 const std::string& RequestParser::target() const { return wire_->target; }
 
 bool RequestParser::expects_continue() const {
-  return std::ranges::any_of(wire_->headers, [](const auto& field) {
-    return field.first == "expect" && beast::iequals(field.second, "100-continue");
-  });
+  return std::ranges::any_of(wire_->headers,
+                             [](const auto& field) { return field.first == "expect" && beast::iequals(field.second, "100-continue"); });
 }
 
 Request RequestParser::take() {
@@ -180,18 +172,14 @@ std::size_t ResponseParser::parse(std::string_view bytes) {
 
 void ResponseParser::feed_end() {
   error_code ec;
-  if (wire_->is_header_done() && !wire_->is_done()) {
-    wire_->put_eof(ec);
-  }
+  if (wire_->is_header_done() && !wire_->is_done()) { wire_->put_eof(ec); }
   wire_->failed = wire_->failed || ec || !wire_->is_done();
 }
 
 bool ResponseParser::head_done() const { return wire_->is_header_done(); }
 bool ResponseParser::done() const { return wire_->is_done(); }
 bool ResponseParser::failed() const { return wire_->failed; }
-bool ResponseParser::reusable() const {
-  return wire_->is_done() && pending_.empty() && wire_->keep_alive() && !wire_->need_eof();
-}
+bool ResponseParser::reusable() const { return wire_->is_done() && pending_.empty() && wire_->keep_alive() && !wire_->need_eof(); }
 int ResponseParser::status() const { return wire_->status; }
 const Headers& ResponseParser::headers() const { return wire_->headers; }
 std::string ResponseParser::take_body() { return std::exchange(wire_->body, {}); }

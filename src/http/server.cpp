@@ -41,9 +41,7 @@ Error listen_error(int code, const std::string& address, std::uint16_t port) {
 /// A listening socket that no child inherits, or errno.
 std::expected<int, int> open_listener(const Tcp::endpoint& endpoint) {
   const int fd = open_stream_socket(endpoint.protocol());
-  if (fd < 0) {
-    return std::unexpected(errno);
-  }
+  if (fd < 0) { return std::unexpected(errno); }
   // Lets a restarted centre have its port back while old connections linger. Two listeners are still refused.
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -59,9 +57,7 @@ std::expected<int, int> open_listener(const Tcp::endpoint& endpoint) {
 
 std::string_view Request::header(std::string_view lower_case_name) const {
   for (const auto& [name, value] : headers) {
-    if (name == lower_case_name) {
-      return value;
-    }
+    if (name == lower_case_name) { return value; }
   }
   return {};
 }
@@ -76,9 +72,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 
   void wait(const std::shared_ptr<Listener>& listener) {
     listener->acceptor.async_wait(Tcp::acceptor::wait_read, [self = shared_from_this(), listener](error_code ec) {
-      if (!ec && listener->acceptor.is_open()) {
-        self->accept_all(listener);
-      }
+      if (!ec && listener->acceptor.is_open()) { self->accept_all(listener); }
     });
   }
 
@@ -94,15 +88,11 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
         // Waiting for readability would return at once, again and again.
         listener->pause.expires_after(kAcceptPause);
         listener->pause.async_wait([self = shared_from_this(), listener](error_code ec) {
-          if (!ec && listener->acceptor.is_open()) {
-            self->wait(listener);
-          }
+          if (!ec && listener->acceptor.is_open()) { self->wait(listener); }
         });
         return;
       }
-      if (errno == EAGAIN) {
-        break;
-      }
+      if (errno == EAGAIN) { break; }
       // Anything else concerns the one connection that was to be accepted.
     }
     wait(listener);
@@ -142,9 +132,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   [[nodiscard]] std::vector<std::shared_ptr<Connection>> open_connections() const {
     std::vector<std::shared_ptr<Connection>> open;
     for (Connection* connection : shared->connections) {
-      if (auto held = connection->weak_from_this().lock()) {
-        open.push_back(std::move(held));
-      }
+      if (auto held = connection->weak_from_this().lock()) { open.push_back(std::move(held)); }
     }
     return open;
   }
@@ -157,9 +145,7 @@ Server::Server(asio::io_context& rim, Limits limits) : state_(std::make_shared<S
 
 Server::~Server() {
   state_->stop_listening();
-  for (const auto& connection : state_->open_connections()) {
-    connection->abandon();
-  }
+  for (const auto& connection : state_->open_connections()) { connection->abandon(); }
   state_->shared->routes.clear();
 }
 
@@ -178,9 +164,7 @@ Result<std::uint16_t> Server::listen(const std::string& address, std::uint16_t p
   }
   const Tcp::endpoint endpoint{ip, port};
   const auto fd = open_listener(endpoint);
-  if (!fd) {
-    return std::unexpected(listen_error(fd.error(), address, port));
-  }
+  if (!fd) { return std::unexpected(listen_error(fd.error(), address, port)); }
   Tcp::acceptor acceptor{state_->shared->rim};
   acceptor.assign(endpoint.protocol(), *fd, ec);
   if (ec) {
@@ -197,9 +181,7 @@ Result<std::uint16_t> Server::listen(const std::string& address, std::uint16_t p
 void Server::drain() {
   state_->shared->draining = true;
   state_->stop_listening();
-  for (const auto& connection : state_->open_connections()) {
-    connection->close_if_idle();
-  }
+  for (const auto& connection : state_->open_connections()) { connection->close_if_idle(); }
 }
 
 std::size_t Server::connections() const { return state_->shared->connections.size(); }

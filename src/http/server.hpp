@@ -59,8 +59,8 @@ struct Limits {
   std::size_t header_bytes_max = 64 * 1024;
   std::size_t body_bytes_max = 32 * 1024 * 1024;  // a long prompt with images
   std::size_t connections_max = 20'000;
-  std::chrono::seconds idle_max{75};  // between requests, and without a byte taken of an answer that waits to be sent
-  std::chrono::seconds read_max{60};  // to receive one whole request
+  std::chrono::seconds idle_max{75};                      // between requests, and without a byte taken of an answer that waits to be sent
+  std::chrono::seconds read_max{60};                      // to receive one whole request
   std::size_t held_bytes_max = 2UL * 1024 * 1024 * 1024;  // of all bodies received and not yet answered
 };
 
@@ -107,7 +107,7 @@ class Call {
 struct CallEvents {
   std::function<void(int status, const Headers&)> on_head;
   std::function<void(std::string_view part)> on_body;  // after each read_more()
-  std::function<void()> on_end;                             // after the last part was read and read_more() called again
+  std::function<void()> on_end;                        // after the last part was read and read_more() called again
   /// Kinds: unavailable (no connection; nothing was sent), exhausted (silent for too long), io (the answer broke off or is
   /// not HTTP).
   std::function<void(Error, bool head_seen)> on_error;
@@ -118,13 +118,11 @@ class Client {
   explicit Client(boost::asio::io_context& rim);
   ~Client();
   /// Streams an answer. `idle` is the longest silence allowed between two bytes.
-  [[nodiscard]] std::unique_ptr<Call> stream(const std::string& host, std::uint16_t port, std::string method,
-                                             std::string target, Headers headers, std::string body,
-                                             std::chrono::milliseconds idle, CallEvents events);
+  [[nodiscard]] std::unique_ptr<Call> stream(const std::string& host, std::uint16_t port, std::string method, std::string target,
+                                             Headers headers, std::string body, std::chrono::milliseconds idle, CallEvents events);
   /// Fetches a whole answer of at most body_bytes_max bytes.
-  void fetch(const std::string& host, std::uint16_t port, std::string method, std::string target, Headers headers,
-             std::string body, std::chrono::milliseconds timeout, std::size_t body_bytes_max,
-             std::function<void(Result<Response>)> done);
+  void fetch(const std::string& host, std::uint16_t port, std::string method, std::string target, Headers headers, std::string body,
+             std::chrono::milliseconds timeout, std::size_t body_bytes_max, std::function<void(Result<Response>)> done);
 
  private:
   struct State;

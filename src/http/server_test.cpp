@@ -24,9 +24,7 @@ class ServerTest : public ::testing::Test {
       server = std::make_unique<Server>(rim.context, limits);
       server->route("/echo", [](Request request, std::shared_ptr<Reply> reply) {
         std::string text = request.method + " " + request.path + "\n";
-        for (const auto& [name, value] : request.query) {
-          text += name + "=" + value + "\n";
-        }
+        for (const auto& [name, value] : request.query) { text += name + "=" + value + "\n"; }
         reply->send(200, "text/plain", text + request.body);
       });
       server->route("/hold/", [this](Request, std::shared_ptr<Reply> reply) {
@@ -41,9 +39,7 @@ class ServerTest : public ::testing::Test {
         reply->write("one,", nullptr);
         reply->write("", nullptr);  // must not end the answer
         reply->write("two", [reply](bool written) {
-          if (written) {
-            reply->end();
-          }
+          if (written) { reply->end(); }
         });
       });
       port = server->listen("127.0.0.1", 0).value();
@@ -105,19 +101,16 @@ TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
   start();
   RawClient client{port};
   std::string requests;
-  for (int i = 0; i < 50; ++i) {
-    requests += "GET /echo/" + std::to_string(i) + " HTTP/1.1\r\nHost: h\r\n\r\n";
-  }
+  for (int i = 0; i < 50; ++i) { requests += "GET /echo/" + std::to_string(i) + " HTTP/1.1\r\nHost: h\r\n\r\n"; }
   client.send(requests);
-  for (int i = 0; i < 50; ++i) {
-    EXPECT_EQ(client.answer().body, "GET /echo/" + std::to_string(i) + "\n");
-  }
+  for (int i = 0; i < 50; ++i) { EXPECT_EQ(client.answer().body, "GET /echo/" + std::to_string(i) + "\n"); }
 }
 
 TEST_F(ServerTest, ByteByByteAndChunked) {
   start();
   RawClient client{port};
-  for (const char c : std::string{"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\n"}) {
+  for (const char c :
+       std::string{"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\n"}) {
     client.send({&c, 1});
   }
   EXPECT_EQ(client.answer().body, "POST /echo\nabcde");
@@ -129,7 +122,8 @@ TEST_F(ServerTest, ErrorsAreJson) {
   RawClient client{port};
   auto answer = client.ask("GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_EQ(answer.status, 404);
-  EXPECT_EQ(answer.body, R"({"error":{"message":"there is nothing at /nowhere","type":"not_found_error","param":null,"code":"not_found"}})");
+  EXPECT_EQ(answer.body,
+            R"({"error":{"message":"there is nothing at /nowhere","type":"not_found_error","param":null,"code":"not_found"}})");
   answer = client.ask("GET /drop HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_EQ(answer.status, 500);
   EXPECT_EQ(client.ask("GET /throw HTTP/1.1\r\nHost: h\r\n\r\n").status, 500);
@@ -138,12 +132,12 @@ TEST_F(ServerTest, ErrorsAreJson) {
 
 TEST_F(ServerTest, RefusesMalformedRequests) {
   start();
-  for (const std::string request :
-       {"nonsense\r\n\r\n", "GET /../x HTTP/1.1\r\nHost: h\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", "GET /a%00 HTTP/1.1\r\nHost: h\r\n\r\n",
-        "GET /echo HTTP/1.1\r\n\r\n", "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: -3\r\n\r\n",
-        "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+  for (const std::string request : {"nonsense\r\n\r\n", "GET /../x HTTP/1.1\r\nHost: h\r\n\r\n", "GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n",
+                                    "GET /a%00 HTTP/1.1\r\nHost: h\r\n\r\n", "GET /echo HTTP/1.1\r\n\r\n",
+                                    "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+                                    "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                                    "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: -3\r\n\r\n",
+                                    "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
     RawClient client{port};
     const auto answer = client.ask(request);
     EXPECT_EQ(answer.status, 400) << request;
@@ -160,9 +154,7 @@ TEST_F(ServerTest, Limits) {
   EXPECT_EQ(big_header.ask("GET /echo HTTP/1.1\r\nHost: h\r\nX: " + std::string(2000, 'x') + "\r\n\r\n").status, 431);
   RawClient many_headers{port};
   std::string request = "GET /echo HTTP/1.1\r\nHost: h\r\n";
-  for (int i = 0; i < 400; ++i) {
-    request += "x:\r\n";
-  }
+  for (int i = 0; i < 400; ++i) { request += "x:\r\n"; }
   EXPECT_EQ(many_headers.ask(request + "\r\n").status, 431);
   RawClient endless_header{port};
   EXPECT_EQ(endless_header.ask("GET /" + std::string(2000, 'a')).status, 431);
@@ -170,9 +162,7 @@ TEST_F(ServerTest, Limits) {
   EXPECT_EQ(big_body.ask("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n").status, 413);
   RawClient big_chunked{port};
   big_chunked.send("POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
-  for (int i = 0; i < 11; ++i) {
-    big_chunked.send("64\r\n" + std::string(100, 'x') + "\r\n");
-  }
+  for (int i = 0; i < 11; ++i) { big_chunked.send("64\r\n" + std::string(100, 'x') + "\r\n"); }
   EXPECT_EQ(big_chunked.answer().status, 413);
   RawClient fits{port};
   EXPECT_EQ(fits.ask("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n" + std::string(1000, 'x')).status, 200);
@@ -306,7 +296,12 @@ TEST_F(ServerTest, AClientThatLeavesIsNoticedWhileAHandlerThinks) {
   EXPECT_TRUE(eventually([&] { return written == 0; }));
   rim.on([&] { held->end(); });
   EXPECT_EQ(gone, 1);
-  EXPECT_TRUE(eventually([&] { return rim.on([&] { held.reset(); return server->connections(); }) == 0; }));
+  EXPECT_TRUE(eventually([&] {
+    return rim.on([&] {
+      held.reset();
+      return server->connections();
+    }) == 0;
+  }));
 }
 
 TEST_F(ServerTest, ASlowReaderHoldsOneChunkAndItsLeavingIsNoticed) {

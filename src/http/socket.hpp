@@ -18,9 +18,7 @@ using Tcp = boost::asio::ip::tcp;
 
 /// A socket that no child process inherits: a task that outlives the centre must not hold its port. Asio's own open() would
 /// leave a gap before the flag is set. -1 and errno on failure.
-inline int open_stream_socket(const Tcp& protocol) {
-  return ::socket(protocol.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-}
+inline int open_stream_socket(const Tcp& protocol) { return ::socket(protocol.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
 /// Small messages leave at once, and a peer that lost power is noticed within about two minutes.
 inline void tune(Tcp::socket& socket) {
@@ -40,9 +38,7 @@ inline void tune(Tcp::socket& socket) {
 /// "name: value" and a line end. Line breaks inside would let a value write headers of its own: they become spaces.
 inline void append_header(std::string& out, std::string_view name, std::string_view value) {
   const auto append = [&out](std::string_view text) {
-    for (const char c : text) {
-      out += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
-    }
+    for (const char c : text) { out += c == '\r' || c == '\n' || c == '\0' ? ' ' : c; }
   };
   append(name);
   out += ": ";

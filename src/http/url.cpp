@@ -25,14 +25,10 @@ std::optional<std::string> normalise(std::string_view path) {
   std::size_t at = 0;
   while (at < path.size()) {
     std::size_t end = path.find('/', at);
-    if (end == std::string_view::npos) {
-      end = path.size();
-    }
+    if (end == std::string_view::npos) { end = path.size(); }
     const std::string_view segment = path.substr(at, end - at);
     if (segment == "..") {
-      if (out.empty()) {
-        return std::nullopt;
-      }
+      if (out.empty()) { return std::nullopt; }
       out.erase(out.rfind('/'));
     } else if (!segment.empty() && segment != ".") {
       out += '/';
@@ -42,9 +38,7 @@ std::optional<std::string> normalise(std::string_view path) {
   }
   // "/a/", "/a/." and "/a/b/.." name a folder: the slash at the end stays.
   const std::string_view last = path.substr(path.rfind('/') + 1);
-  if (out.empty() || last.empty() || last == "." || last == "..") {
-    out += '/';
-  }
+  if (out.empty() || last.empty() || last == "." || last == "..") { out += '/'; }
   return out;
 }
 
@@ -53,17 +47,13 @@ bool parse_query(std::string_view text, std::map<std::string, std::string>& quer
     const std::size_t end = std::min(text.find('&'), text.size());
     std::string pair{text.substr(0, end)};
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (pair.empty()) {
-      continue;
-    }
+    if (pair.empty()) { continue; }
     std::ranges::replace(pair, '+', ' ');
     const std::string_view view = pair;
     const std::size_t equals = std::min(view.find('='), view.size());
     auto name = percent_decode(view.substr(0, equals));
     auto value = percent_decode(view.substr(std::min(equals + 1, view.size())));
-    if (!name || !value || name->find('\0') != std::string::npos || value->find('\0') != std::string::npos) {
-      return false;
-    }
+    if (!name || !value || name->find('\0') != std::string::npos || value->find('\0') != std::string::npos) { return false; }
     query.emplace(*std::move(name), *std::move(value));
   }
   return true;
@@ -79,14 +69,10 @@ std::optional<std::string> percent_decode(std::string_view text) {
       out += text[i];
       continue;
     }
-    if (i + 2 >= text.size()) {
-      return std::nullopt;
-    }
+    if (i + 2 >= text.size()) { return std::nullopt; }
     const int high = hex_value(text[i + 1]);
     const int low = hex_value(text[i + 2]);
-    if (high < 0 || low < 0) {
-      return std::nullopt;
-    }
+    if (high < 0 || low < 0) { return std::nullopt; }
     out += static_cast<char>(high * 16 + low);
     i += 2;
   }
@@ -98,8 +84,8 @@ std::string percent_encode(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
     if (plain) {
       out += c;
     } else {
@@ -123,18 +109,12 @@ std::optional<Target> parse_target(std::string_view target) {
   if (raw_path.empty() && target.data() != nullptr && question < target.size()) {
     raw_path = "/";  // "http://host?x=1"
   }
-  if (!raw_path.starts_with('/')) {
-    return std::nullopt;
-  }
+  if (!raw_path.starts_with('/')) { return std::nullopt; }
   auto decoded = percent_decode(raw_path);
-  if (!decoded || std::ranges::any_of(*decoded, is_control)) {
-    return std::nullopt;
-  }
+  if (!decoded || std::ranges::any_of(*decoded, is_control)) { return std::nullopt; }
   auto path = normalise(*decoded);
   Target out;
-  if (!path || !parse_query(target.substr(std::min(question + 1, target.size())), out.query)) {
-    return std::nullopt;
-  }
+  if (!path || !parse_query(target.substr(std::min(question + 1, target.size())), out.query)) { return std::nullopt; }
   out.path = *std::move(path);
   return out;
 }

@@ -13,9 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ensure(decoded && *decoded == text);
   ensure(centrale::http::json_string(text).size() >= 2);
   const auto target = centrale::http::parse_target(text);
-  if (!target) {
-    return 0;
-  }
+  if (!target) { return 0; }
   const std::string& path = target->path;
   ensure(path.starts_with('/'));
   ensure((path + "/").find("/../") == std::string::npos);

@@ -33,8 +33,8 @@ TEST(Url, NormalisesPaths) {
 }
 
 TEST(Url, RefusesWhatClimbsOutOrIsMalformed) {
-  for (const auto* target : {"/..", "/../a", "/a/../../b", "/%2e%2e/a", "/%2E%2e%2fa", "/a/%2e%2e/..", "/..%2f..%2fetc/passwd",
-                             "/%", "/%1", "/%zz", "/a%00b", "/a%0ab", "/%7f", "a", "", "*", "host:80", "/x?a=%"}) {
+  for (const auto* target : {"/..", "/../a", "/a/../../b", "/%2e%2e/a", "/%2E%2e%2fa", "/a/%2e%2e/..", "/..%2f..%2fetc/passwd", "/%", "/%1",
+                             "/%zz", "/a%00b", "/a%0ab", "/%7f", "a", "", "*", "host:80", "/x?a=%"}) {
     EXPECT_EQ(path_of(target), "refused") << target;
   }
 }
@@ -48,9 +48,7 @@ TEST(Url, DecodesQueries) {
 
 TEST(Url, EncodingIsUndoneByDecoding) {
   std::string all;
-  for (int c = 0; c < 256; ++c) {
-    all += static_cast<char>(c);
-  }
+  for (int c = 0; c < 256; ++c) { all += static_cast<char>(c); }
   EXPECT_EQ(percent_decode(percent_encode(all)), all);
   EXPECT_EQ(percent_encode("a/b~c"), "a%2Fb~c");
 }

@@ -47,8 +47,7 @@ void describe_system(const DiscoverOptions& options, MachineReport& report) {
   }
 }
 
-void add_devices(ChipSource source, const std::vector<Device>& devices, const std::string& root,
-                 MachineReport& report) {
+void add_devices(ChipSource source, const std::vector<Device>& devices, const std::string& root, MachineReport& report) {
   for (const Device& device : devices) {
     if (!device.reason.empty()) {
       report.unusable.push_back({std::string(vendor_name(source)), device.name, device.pci, device.reason});
@@ -75,14 +74,11 @@ void add_devices(ChipSource source, const std::vector<Device>& devices, const st
 void add_silent_accelerators(const std::string& root, MachineReport& report) {
   for (const PciAccelerator& found : list_pci_accelerators(root)) {
     const auto at = [&](const auto& listed) { return listed.pci == found.address; };
-    if (std::ranges::any_of(report.chips, at) || std::ranges::any_of(report.unusable, at)) {
-      continue;
-    }
-    const std::string reason =
-        found.driver.empty()         ? "present, no driver"
-        : found.driver == "vfio-pci" ? "present, given to virtual machines (vfio-pci)"
-                                     : fmt::format("present with driver '{}', but {} does not list it", found.driver,
-                                                   source_name(found.source));
+    if (std::ranges::any_of(report.chips, at) || std::ranges::any_of(report.unusable, at)) { continue; }
+    const std::string reason = found.driver.empty()         ? "present, no driver"
+                               : found.driver == "vfio-pci" ? "present, given to virtual machines (vfio-pci)"
+                                                            : fmt::format("present with driver '{}', but {} does not list it", found.driver,
+                                                                          source_name(found.source));
     report.unusable.push_back({found.vendor, found.model, found.address, reason});
   }
 }
@@ -92,9 +88,7 @@ void add_silent_accelerators(const std::string& root, MachineReport& report) {
 Result<MachineReport> discover(const DiscoverOptions& options) {
   const Deadline deadline = std::chrono::steady_clock::now() + options.time_limit;
   std::vector<VendorSource> sources;
-  for (const ChipSource source : kVendorSources) {
-    sources.emplace_back(options, source).ask();
-  }
+  for (const ChipSource source : kVendorSources) { sources.emplace_back(options, source).ask(); }
   MachineReport report;
   describe_system(options, report);
   TRY(discover_cpus(options, report));

@@ -23,15 +23,15 @@ struct ChipReport {
   std::string kind;  // the catalogue's key ("cpu-core", "h100-sxm"), or the model's name in that style
   ChipSource source = ChipSource::cpu;
   std::string vendor, model;
-  int index = 0;              // in the vendor's own numbering
-  std::string device;         // what visible_devices_variable() takes for this chip; empty for a CPU core
-  std::string uuid;           // empty: the vendor gives none
-  Bytes memory;               // the device's own; a CPU core's share of the machine's
-  std::vector<int> pus;       // CPU core: its hardware threads, as the kernel numbers them
-  int package = -1;           // CPU core: its socket
-  int numa = -1;              // the NUMA node it sits at; -1: unknown
-  std::string pci;            // "0000:c1:00.0"; empty for a CPU core
-  Milliwatts power_limit;     // 0: unknown
+  int index = 0;           // in the vendor's own numbering
+  std::string device;      // what visible_devices_variable() takes for this chip; empty for a CPU core
+  std::string uuid;        // empty: the vendor gives none
+  Bytes memory;            // the device's own; a CPU core's share of the machine's
+  std::vector<int> pus;    // CPU core: its hardware threads, as the kernel numbers them
+  int package = -1;        // CPU core: its socket
+  int numa = -1;           // the NUMA node it sits at; -1: unknown
+  std::string pci;         // "0000:c1:00.0"; empty for a CPU core
+  Milliwatts power_limit;  // 0: unknown
 };
 
 /// An accelerator that is there but cannot be given to anybody, and why.
@@ -68,8 +68,8 @@ struct DiscoverOptions {
   std::string rocm_path = "librocm_smi64.so:librocm_smi64.so.7:librocm_smi64.so.6:/opt/rocm/lib/librocm_smi64.so";
   std::string npu_smi = "npu-smi";
   std::string hl_smi = "hl-smi";
-  std::string root;             // in front of /sys, /proc and /etc; tests only
-  std::string synthetic_cpus;   // an hwloc synthetic topology instead of this machine's; tests only
+  std::string root;            // in front of /sys, /proc and /etc; tests only
+  std::string synthetic_cpus;  // an hwloc synthetic topology instead of this machine's; tests only
 };
 
 /// Errors: only when not even the CPUs can be read. All else that fails becomes a note.

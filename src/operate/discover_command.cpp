@@ -60,9 +60,7 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& argv) {
     return fail(ErrorKind::io, fmt::format("cannot make a socket pair: {}", std::strerror(errno)), argv[0]);
   }
   std::vector<char*> words;
-  for (const std::string& word : argv) {
-    words.push_back(const_cast<char*>(word.c_str()));
-  }
+  for (const std::string& word : argv) { words.push_back(const_cast<char*>(word.c_str())); }
   words.push_back(nullptr);
   const SpawnSetup setup(ends[1]);
   pid_t pid = -1;
@@ -70,22 +68,16 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& argv) {
   ::close(ends[1]);
   if (error != 0) {
     ::close(ends[0]);
-    return fail(error == ENOENT ? ErrorKind::not_found : ErrorKind::io,
-                fmt::format("cannot start it: {}", std::strerror(error)), argv[0]);
+    return fail(error == ENOENT ? ErrorKind::not_found : ErrorKind::io, fmt::format("cannot start it: {}", std::strerror(error)), argv[0]);
   }
   return ChildProcess(pid, ends[0]);
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      socket_(std::exchange(other.socket_, -1)),
-      reaped_(other.reaped_),
-      code_(other.code_) {}
+    : pid_(std::exchange(other.pid_, -1)), socket_(std::exchange(other.socket_, -1)), reaped_(other.reaped_), code_(other.code_) {}
 
 ChildProcess::~ChildProcess() {
-  if (socket_ >= 0) {
-    ::close(socket_);
-  }
+  if (socket_ >= 0) { ::close(socket_); }
   if (pid_ > 0 && !ended()) {
     kill();
     (void)exit_code(steady_clock::now() + milliseconds(200));
@@ -98,20 +90,12 @@ Result<std::string> ChildProcess::read_until(std::string_view terminator, Deadli
   while (terminator.empty() || !text.ends_with(terminator)) {
     pollfd waiting{socket_, POLLIN, 0};
     const int ready = ::poll(&waiting, 1, milliseconds_until(deadline));
-    if (ready < 0 && errno == EINTR) {
-      continue;
-    }
-    if (ready <= 0) {
-      return fail(ErrorKind::unavailable, "it did not answer in time");
-    }
+    if (ready < 0 && errno == EINTR) { continue; }
+    if (ready <= 0) { return fail(ErrorKind::unavailable, "it did not answer in time"); }
     const ssize_t got = ::recv(socket_, buffer, sizeof buffer, 0);
-    if (got <= 0) {
-      return terminator.empty() ? Result<std::string>(std::move(text)) : fail(ErrorKind::io, "it ended without an answer");
-    }
+    if (got <= 0) { return terminator.empty() ? Result<std::string>(std::move(text)) : fail(ErrorKind::io, "it ended without an answer"); }
     text.append(buffer, static_cast<std::size_t>(got));
-    if (text.size() > bytes_max) {
-      return fail(ErrorKind::invalid, "it said more than can be true");
-    }
+    if (text.size() > bytes_max) { return fail(ErrorKind::invalid, "it said more than can be true"); }
   }
   return text;
 }
@@ -124,9 +108,7 @@ bool ChildProcess::write(std::string_view text) {
 void ChildProcess::close_input() { ::shutdown(socket_, SHUT_WR); }
 
 void ChildProcess::kill() {
-  if (!reaped_) {
-    ::kill(-pid_, SIGKILL);
-  }
+  if (!reaped_) { ::kill(-pid_, SIGKILL); }
 }
 
 bool ChildProcess::ended() {
@@ -135,17 +117,13 @@ bool ChildProcess::ended() {
     const pid_t got = ::waitpid(pid_, &status, WNOHANG);
     // ECHILD: somebody else in this process collects all children; it has ended all the same.
     reaped_ = got == pid_ || (got < 0 && errno == ECHILD);
-    if (got == pid_ && WIFEXITED(status)) {
-      code_ = WEXITSTATUS(status);
-    }
+    if (got == pid_ && WIFEXITED(status)) { code_ = WEXITSTATUS(status); }
   }
   return reaped_;
 }
 
 std::optional<int> ChildProcess::exit_code(Deadline deadline) {
-  while (!ended() && steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(milliseconds(2));
-  }
+  while (!ended() && steady_clock::now() < deadline) { std::this_thread::sleep_for(milliseconds(2)); }
   return code_;
 }
 

@@ -25,9 +25,7 @@ using Topology = std::unique_ptr<hwloc_topology, DestroyTopology>;
 
 Result<Topology> load_topology(const std::string& synthetic) {
   hwloc_topology_t raw = nullptr;
-  if (hwloc_topology_init(&raw) != 0) {
-    return fail(ErrorKind::io, "hwloc cannot start");
-  }
+  if (hwloc_topology_init(&raw) != 0) { return fail(ErrorKind::io, "hwloc cannot start"); }
   Topology topology(raw);
   if (!synthetic.empty() && hwloc_topology_set_synthetic(raw, synthetic.c_str()) != 0) {
     return fail(ErrorKind::invalid, "not an hwloc synthetic topology", synthetic);
@@ -37,8 +35,7 @@ Result<Topology> load_topology(const std::string& synthetic) {
   if (synthetic.empty()) {
     hwloc_topology_set_components(raw, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
     // Only what this process may run on: affinity, and the cpuset of its container.
-    hwloc_topology_set_flags(raw,
-                             HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
+    hwloc_topology_set_flags(raw, HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
   }
   if (hwloc_topology_load(raw) != 0) {
     return fail(ErrorKind::io, fmt::format("hwloc cannot read this machine's CPUs: {}", std::strerror(errno)));
@@ -48,9 +45,7 @@ Result<Topology> load_topology(const std::string& synthetic) {
 
 std::vector<int> members(hwloc_const_bitmap_t set) {
   std::vector<int> result;
-  for (int i = hwloc_bitmap_first(set); i >= 0 && result.size() < kCoresMax * 16; i = hwloc_bitmap_next(set, i)) {
-    result.push_back(i);
-  }
+  for (int i = hwloc_bitmap_first(set); i >= 0 && result.size() < kCoresMax * 16; i = hwloc_bitmap_next(set, i)) { result.push_back(i); }
   return result;
 }
 
@@ -80,15 +75,15 @@ std::vector<ChipReport> cores(hwloc_topology_t topology) {
   const bool known = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0;
   const hwloc_obj_type_t type = known ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
   for (hwloc_obj_t core = nullptr; (core = hwloc_get_next_obj_by_type(topology, type, core)) != nullptr;) {
-    if (chips.size() >= kCoresMax || hwloc_bitmap_iszero(core->cpuset)) {
-      continue;
-    }
+    if (chips.size() >= kCoresMax || hwloc_bitmap_iszero(core->cpuset)) { continue; }
     const hwloc_obj_t package = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, core);
     std::string vendor = text_of(package, "CPUVendor");
     std::string model = text_of(package, "CPUModel");
     chips.push_back({.kind = "cpu-core",
                      .source = ChipSource::cpu,
-                     .vendor = vendor == "GenuineIntel" ? "Intel" : vendor == "AuthenticAMD" ? "AMD" : vendor,
+                     .vendor = vendor == "GenuineIntel"   ? "Intel"
+                               : vendor == "AuthenticAMD" ? "AMD"
+                                                          : vendor,
                      .model = model.empty() ? "CPU" : model,
                      .index = static_cast<int>(core->logical_index),
                      .device = "",
@@ -108,15 +103,9 @@ std::vector<ChipReport> cores(hwloc_topology_t topology) {
 void count_memory(const std::string& root, MachineReport& report) {
   const Bytes total = meminfo(root, "MemTotal").value_or(Bytes{});
   const auto online = read_small_file(root + "/sys/devices/system/node/online");
-  if (report.numa.size() == 1 && online && trim(*online) == "0") {
-    report.numa[0].memory = std::max(report.numa[0].memory, total);
-  }
-  for (const NumaReport& node : report.numa) {
-    report.memory += node.memory;
-  }
-  if (report.memory.value == 0) {
-    report.memory = total;
-  }
+  if (report.numa.size() == 1 && online && trim(*online) == "0") { report.numa[0].memory = std::max(report.numa[0].memory, total); }
+  for (const NumaReport& node : report.numa) { report.memory += node.memory; }
+  if (report.memory.value == 0) { report.memory = total; }
 }
 
 /// A CPU quota pins nothing, so the first cores that it pays for stand for it.
@@ -125,13 +114,10 @@ void apply_cpu_quota(double cpus, MachineReport& report) {
   std::size_t kept = 0;
   for (double left = cpus + 1e-6; kept < chips.size(); ++kept) {
     left -= static_cast<double>(chips[kept].pus.size());
-    if (left < 0 && kept > 0) {
-      break;
-    }
+    if (left < 0 && kept > 0) { break; }
   }
   if (kept < chips.size()) {
-    report.notes.push_back(fmt::format("this container may use {:.1f} CPUs of time: {} of {} cores are offered", cpus,
-                                       kept, chips.size()));
+    report.notes.push_back(fmt::format("this container may use {:.1f} CPUs of time: {} of {} cores are offered", cpus, kept, chips.size()));
     chips.resize(kept);
   }
 }
@@ -139,15 +125,11 @@ void apply_cpu_quota(double cpus, MachineReport& report) {
 /// Each core gets the same share of what may be used, but no more than its share of its own NUMA node.
 void share_memory(MachineReport& report) {
   std::map<int, std::int64_t> cores_of_node;
-  for (const ChipReport& chip : report.chips) {
-    ++cores_of_node[chip.numa];
-  }
+  for (const ChipReport& chip : report.chips) { ++cores_of_node[chip.numa]; }
   for (ChipReport& chip : report.chips) {
     std::int64_t share = report.memory.value / static_cast<std::int64_t>(report.chips.size());
     const auto node = std::ranges::find(report.numa, chip.numa, &NumaReport::index);
-    if (node != report.numa.end() && node->memory.value > 0) {
-      share = std::min(share, node->memory.value / cores_of_node[chip.numa]);
-    }
+    if (node != report.numa.end() && node->memory.value > 0) { share = std::min(share, node->memory.value / cores_of_node[chip.numa]); }
     chip.memory = Bytes{share};
   }
 }
@@ -158,9 +140,7 @@ Result<void> discover_cpus(const DiscoverOptions& options, MachineReport& report
   TRY_ASSIGN(const Topology topology, load_topology(options.synthetic_cpus));
   report.numa = numa_nodes(topology.get());
   report.chips = cores(topology.get());
-  if (report.chips.empty()) {
-    return fail(ErrorKind::io, "hwloc finds no CPU that this process may use");
-  }
+  if (report.chips.empty()) { return fail(ErrorKind::io, "hwloc finds no CPU that this process may use"); }
   report.cpu_model = report.chips.front().model;
   report.packages = std::max(1, hwloc_get_nbobjs_by_type(topology.get(), HWLOC_OBJ_PACKAGE));
   report.caches = {.l1d = cache_of(topology.get(), HWLOC_OBJ_L1CACHE),
@@ -168,12 +148,10 @@ Result<void> discover_cpus(const DiscoverOptions& options, MachineReport& report
                    .l3 = cache_of(topology.get(), HWLOC_OBJ_L3CACHE)};
   count_memory(options.root, report);
   const CgroupLimits limits = read_cgroup_limits(options.root);
-  if (limits.cpus) {
-    apply_cpu_quota(*limits.cpus, report);
-  }
+  if (limits.cpus) { apply_cpu_quota(*limits.cpus, report); }
   if (limits.memory && *limits.memory < report.memory) {
-    report.notes.push_back(fmt::format("this container may use {} MiB of {} MiB of memory", limits.memory->value >> 20,
-                                       report.memory.value >> 20));
+    report.notes.push_back(
+        fmt::format("this container may use {} MiB of {} MiB of memory", limits.memory->value >> 20, report.memory.value >> 20));
     report.memory = *limits.memory;
   }
   share_memory(report);

@@ -15,10 +15,7 @@ constexpr std::size_t kLinesMax = 20'000;
 
 bool printable(char c) { return c >= 0x20 && c < 0x7F; }
 
-std::optional<double> scaled(std::optional<double> value, double factor) {
-  return value ? std::optional(*value * factor) : std::nullopt;
-}
-
+std::optional<double> scaled(std::optional<double> value, double factor) { return value ? std::optional(*value * factor) : std::nullopt; }
 
 std::vector<std::string_view> words(std::string_view text) {
   std::vector<std::string_view> result = split(text, ' ');
@@ -41,9 +38,7 @@ void read_memory_pairs(std::string_view usage, Device& device) {
     const auto before = words(parts[i]);
     const auto total = sane_bytes(scaled(leading_number(parts[i + 1]), kMebi));
     // A chip without its own DDR reports 0 of 0 there.
-    if (before.empty() || !total || total->value == 0) {
-      continue;
-    }
+    if (before.empty() || !total || total->value == 0) { continue; }
     device.memory_total = total;
     device.memory_used = sane_bytes(scaled(leading_number(before.back()), kMebi));
   }
@@ -61,9 +56,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   for (;;) {
     const auto end = text.find(separator);
     parts.push_back(text.substr(0, end));
-    if (end == std::string_view::npos) {
-      return parts;
-    }
+    if (end == std::string_view::npos) { return parts; }
     text.remove_prefix(end + 1);
   }
 }
@@ -72,9 +65,7 @@ std::string clean_text(std::string_view text) {
   std::string clean;
   for (const char c : trim(text.substr(0, 512))) {
     const char kept = printable(c) ? c : ' ';
-    if (kept != ' ' || (!clean.empty() && clean.back() != ' ')) {
-      clean += kept;
-    }
+    if (kept != ' ' || (!clean.empty() && clean.back() != ' ')) { clean += kept; }
   }
   clean.resize(std::min<std::size_t>(clean.size(), 128));
   return std::string(trim(clean));
@@ -102,18 +93,12 @@ std::string pci_address(std::string_view text) {
     return error == std::errc{} && end == word.data() + word.size() ? std::optional(value) : std::nullopt;
   };
   auto parts = split(trim(text), ':');
-  if (parts.size() == 2) {
-    parts.insert(parts.begin(), "0");
-  }
-  if (parts.size() != 3) {
-    return {};
-  }
+  if (parts.size() == 2) { parts.insert(parts.begin(), "0"); }
+  if (parts.size() != 3) { return {}; }
   const auto slot = split(parts[2], '.');
   const auto domain = hex(parts[0]), bus = hex(parts[1]), device = hex(slot[0]);
   const auto function = slot.size() == 2 ? hex(slot[1]) : std::optional(0u);
-  if (!domain || !bus || !device || !function || *bus > 0xFF || *device > 0x1F || *function > 7) {
-    return {};
-  }
+  if (!domain || !bus || !device || !function || *bus > 0xFF || *device > 0x1F || *function > 7) { return {}; }
   return fmt::format("{:04x}:{:02x}:{:02x}.{:x}", *domain, *bus, *device, *function);
 }
 
@@ -144,9 +129,7 @@ Result<std::vector<Device>> parse_npu_smi(std::string_view text) {
   std::optional<Device> begun;
   for (const std::string_view line : lines) {
     const std::string_view row = trim(line);
-    if (row.size() < 2 || row.front() != '|' || row.back() != '|') {
-      continue;
-    }
+    if (row.size() < 2 || row.front() != '|' || row.back() != '|') { continue; }
     const auto cells = split(row.substr(1, row.size() - 2), '|');
     if (cells.size() != 3) {
       continue;  // a title, or the table of processes
@@ -154,22 +137,16 @@ Result<std::vector<Device>> parse_npu_smi(std::string_view text) {
     const auto first = words(cells[0]);
     const std::string address = pci_address(cells[1]);
     const auto last = words(cells[2]);
-    if (first.empty() || !device_index(first[0]) || last.empty()) {
-      continue;
-    }
+    if (first.empty() || !device_index(first[0]) || last.empty()) { continue; }
     if (begun && !address.empty()) {
-      if (first.size() > 1 && device_index(first[1])) {
-        begun->index = *device_index(first[1]);
-      }
+      if (first.size() > 1 && device_index(first[1])) { begun->index = *device_index(first[1]); }
       begun->pci = address;
       begun->device = std::to_string(begun->index);
       begun->utilisation = sane_share(leading_number(last[0]));
       read_memory_pairs(cells[2], *begun);
       devices.push_back(std::move(*begun));
       begun.reset();
-      if (devices.size() > kDevicesMax) {
-        return fail(ErrorKind::invalid, "npu-smi lists more devices than can be true");
-      }
+      if (devices.size() > kDevicesMax) { return fail(ErrorKind::invalid, "npu-smi lists more devices than can be true"); }
     } else if (first.size() >= 2 && address.empty()) {
       begun = Device{};
       begun->index = *device_index(first[0]);
@@ -205,9 +182,7 @@ Result<std::vector<Device>> parse_hl_smi(std::string_view text) {
     device.utilisation = sane_share(leading_number(cells[8]));
     device.temperature_c = sane_celsius(leading_number(cells[9]));
     devices.push_back(std::move(device));
-    if (devices.size() > kDevicesMax) {
-      return fail(ErrorKind::invalid, "hl-smi lists more devices than can be true");
-    }
+    if (devices.size() > kDevicesMax) { return fail(ErrorKind::invalid, "hl-smi lists more devices than can be true"); }
   }
   return devices;
 }
@@ -216,10 +191,9 @@ std::string probe_line(const Device& device) {
   const auto number = [](const auto& value) { return value ? fmt::format("{}", *value) : std::string("-"); };
   const auto amount = [](const auto& value) { return value ? fmt::format("{}", value->value) : std::string("-"); };
   return fmt::format("device\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n", device.index, clean_text(device.device),
-                     clean_text(device.name), clean_text(device.uuid), clean_text(device.pci),
-                     clean_text(device.reason), amount(device.memory_total), amount(device.memory_used),
-                     amount(device.power_limit), amount(device.power), number(device.utilisation),
-                     number(device.temperature_c));
+                     clean_text(device.name), clean_text(device.uuid), clean_text(device.pci), clean_text(device.reason),
+                     amount(device.memory_total), amount(device.memory_used), amount(device.power_limit), amount(device.power),
+                     number(device.utilisation), number(device.temperature_c));
 }
 
 Result<ProbeAnswer> parse_probe(std::string_view text) {
@@ -231,8 +205,7 @@ Result<ProbeAnswer> parse_probe(std::string_view text) {
       answer.absent = true;
     } else if (cells[0] == "note" && cells.size() == 2 && answer.notes.size() < 100) {
       answer.notes.push_back(clean_text(cells[1]));
-    } else if (cells[0] == "device" && cells.size() == 13 && device_index(cells[1]) &&
-               answer.devices.size() < kDevicesMax) {
+    } else if (cells[0] == "device" && cells.size() == 13 && device_index(cells[1]) && answer.devices.size() < kDevicesMax) {
       Device device;
       device.index = *device_index(cells[1]);
       device.device = clean_text(cells[2]);

@@ -60,7 +60,8 @@ TEST(NpuSmi, TwoChipsACardWithPhysicalIds) {
 | 1     Ascend910           | OK            | -           36                0    / 0             |
 | 1     3                   | 0000:9B:00.0  | 0           0    / 0          3193 / 65536         |
 +===========================+===============+====================================================+
-)").value();
+)")
+                           .value();
   ASSERT_EQ(devices.size(), 2u);
   EXPECT_EQ(devices[0].index, 2);
   EXPECT_EQ(devices[1].index, 3);
@@ -80,7 +81,8 @@ TEST(NpuSmi, InferenceCardsWithoutHbm) {
 | 6       310P3                 | OK              | NA           50                0     / 0             |
 | 0       0                     | 0000:84:00.0    | 0            1839 / 21525                            |
 +===============================+=================+======================================================+
-)").value();
+)")
+                           .value();
   ASSERT_EQ(devices.size(), 1u);
   EXPECT_EQ(devices[0].index, 0) << "by the device number, not the card's";
   EXPECT_EQ(*devices[0].memory_total, mebibytes(21525));
@@ -90,7 +92,9 @@ TEST(NpuSmi, InferenceCardsWithoutHbm) {
 
 TEST(NpuSmi, NoDevice) {
   EXPECT_TRUE(parse_npu_smi("DrvMngGetConsoleLogLevel failed. (g_conLogLevel=3)\ndcmi model initialized failed, "
-                            "because the device is used. ret is -8020\n").value().empty());
+                            "because the device is used. ret is -8020\n")
+                  .value()
+                  .empty());
   EXPECT_TRUE(parse_npu_smi("").value().empty());
 }
 
@@ -115,9 +119,18 @@ TEST(HlSmi, WithAndWithoutUnits) {
 }
 
 TEST(Probe, SaysAndReadsADevice) {
-  Device device{.index = 3, .device = "GPU-1", .name = "a\tname\nof\x01two  lines", .uuid = "GPU-1", .pci = "0000:18:00.0",
-                .reason = "", .memory_total = Bytes{85520809984}, .memory_used = {}, .power_limit = Milliwatts{700000},
-                .power = Milliwatts{71234}, .utilisation = 0.25, .temperature_c = 34.5};
+  Device device{.index = 3,
+                .device = "GPU-1",
+                .name = "a\tname\nof\x01two  lines",
+                .uuid = "GPU-1",
+                .pci = "0000:18:00.0",
+                .reason = "",
+                .memory_total = Bytes{85520809984},
+                .memory_used = {},
+                .power_limit = Milliwatts{700000},
+                .power = Milliwatts{71234},
+                .utilisation = 0.25,
+                .temperature_c = 34.5};
   const auto answer = parse_probe("note\tsomething\n" + probe_line(device) + std::string(kProbeEnd)).value();
   ASSERT_EQ(answer.devices.size(), 1u);
   EXPECT_EQ(answer.notes, std::vector<std::string>{"something"});
@@ -167,9 +180,7 @@ TEST(VendorText, TooMuchIsRefused) {
   EXPECT_FALSE(parse_npu_smi(std::string(2u << 20, '|')).has_value());
   EXPECT_FALSE(parse_hl_smi(std::string(100'000, '\n')).has_value());
   std::string many;
-  for (int i = 0; i < 2000; ++i) {
-    many += "1, 1, HL-225, u, 0000:19:00.0, 98304, 768, 92, 4, 27\n";
-  }
+  for (int i = 0; i < 2000; ++i) { many += "1, 1, HL-225, u, 0000:19:00.0, 98304, 768, 92, 4, 27\n"; }
   EXPECT_FALSE(parse_hl_smi(many).has_value());
 }
 

@@ -89,9 +89,7 @@ bool occurs(std::string_view name, std::string_view word) {
   for (auto at = name.find(word); at != std::string_view::npos; at = name.find(word, at + 1)) {
     const std::size_t end = at + word.size();
     const bool open_ended = word.starts_with("hl-") || word == "310p" || word == "310" || word == "910";
-    if (open_ended || end == name.size() || !letter_or_digit(name[end])) {
-      return true;
-    }
+    if (open_ended || end == name.size() || !letter_or_digit(name[end])) { return true; }
   }
   return false;
 }
@@ -106,13 +104,9 @@ std::string normalised(std::string_view name) {
       key += '-';
     }
   }
-  while (!key.empty() && key.back() == '-') {
-    key.pop_back();
-  }
+  while (!key.empty() && key.back() == '-') { key.pop_back(); }
   for (const std::string_view vendor : {"nvidia-", "amd-", "tesla-", "instinct-", "intel-"}) {
-    if (key.starts_with(vendor)) {
-      key.erase(0, vendor.size());
-    }
+    if (key.starts_with(vendor)) { key.erase(0, vendor.size()); }
   }
   return key.empty() ? "unknown" : key;
 }
@@ -121,17 +115,11 @@ std::string normalised(std::string_view name) {
 
 std::string chip_kind(std::string_view name_in, Bytes memory) {
   std::string name;
-  for (const char c : name_in.substr(0, 256)) {
-    name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
+  for (const char c : name_in.substr(0, 256)) { name += static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
   for (const Naming& naming : kNamings) {
     bool all = memory.value >= naming.gib_min << 30;
-    for (const std::string_view word : naming.words) {
-      all = all && (word.empty() || occurs(name, word));
-    }
-    if (all) {
-      return std::string(naming.key);
-    }
+    for (const std::string_view word : naming.words) { all = all && (word.empty() || occurs(name, word)); }
+    if (all) { return std::string(naming.key); }
   }
   return normalised(name);
 }

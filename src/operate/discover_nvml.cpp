@@ -58,9 +58,7 @@ class Nvml final : public VendorLibrary {
       return fail(ErrorKind::io, "cannot count the devices: " + words(code));
     }
     std::vector<Device> found;
-    for (unsigned i = 0; i < count && i < kDevicesMax; ++i) {
-      found.push_back(describe(i));
-    }
+    for (unsigned i = 0; i < count && i < kDevicesMax; ++i) { found.push_back(describe(i)); }
     return found;
   }
 
@@ -97,20 +95,12 @@ class Nvml final : public VendorLibrary {
       device.memory_used = sane_bytes(static_cast<double>(memory.used));
     }
     unsigned milliwatts = 0;
-    if (ask(f_.power_limit, handle, &milliwatts)) {
-      device.power_limit = sane_power(milliwatts * 1e-3);
-    }
-    if (ask(f_.power, handle, &milliwatts)) {
-      device.power = sane_power(milliwatts * 1e-3);
-    }
+    if (ask(f_.power_limit, handle, &milliwatts)) { device.power_limit = sane_power(milliwatts * 1e-3); }
+    if (ask(f_.power, handle, &milliwatts)) { device.power = sane_power(milliwatts * 1e-3); }
     unsigned celsius = 0;
-    if (ask(f_.temperature, handle, kTemperatureGpu, &celsius)) {
-      device.temperature_c = sane_celsius(celsius);
-    }
+    if (ask(f_.temperature, handle, kTemperatureGpu, &celsius)) { device.temperature_c = sane_celsius(celsius); }
     NvmlUtilization utilization{};
-    if (ask(f_.utilization, handle, &utilization)) {
-      device.utilisation = sane_share(utilization.gpu);
-    }
+    if (ask(f_.utilization, handle, &utilization)) { device.utilisation = sane_share(utilization.gpu); }
     int mode = 0;
     unsigned mig = 0, pending = 0;
     if (ask(f_.compute_mode, handle, &mode) && mode == kComputeModeProhibited) {
@@ -149,8 +139,7 @@ Result<std::unique_ptr<VendorLibrary>> open_nvml(const std::string& path) {
   if (const NvmlReturn code = f.init(); code != kSuccess) {
     const bool no_driver = code == kDriverNotLoaded || code == kLibraryNotFound;
     const char* words = f.error_string != nullptr ? f.error_string(code) : nullptr;
-    return fail(no_driver ? ErrorKind::not_found : ErrorKind::io,
-                words != nullptr ? words : fmt::format("NVML error {}", code), path);
+    return fail(no_driver ? ErrorKind::not_found : ErrorKind::io, words != nullptr ? words : fmt::format("NVML error {}", code), path);
   }
   return std::make_unique<Nvml>(f);
 }

@@ -25,9 +25,7 @@ std::string note(const Error& error) { return fmt::format("note\t{}\n", clean_te
 void say_devices(VendorLibrary& library) {
   const auto devices = library.devices();
   std::string text = devices ? "" : note(devices.error());
-  for (const Device& device : devices.value_or(std::vector<Device>{})) {
-    text += probe_line(device);
-  }
+  for (const Device& device : devices.value_or(std::vector<Device>{})) { text += probe_line(device); }
   say(text + std::string(kProbeEnd));
 }
 
@@ -35,15 +33,11 @@ void say_devices(VendorLibrary& library) {
 
 Result<SharedLibrary> SharedLibrary::open(const std::string& paths) {
   for (const std::string_view path : split(paths, ':')) {
-    if (void* handle = ::dlopen(std::string(path).c_str(), RTLD_NOW | RTLD_LOCAL); handle != nullptr) {
-      return SharedLibrary(handle);
-    }
+    if (void* handle = ::dlopen(std::string(path).c_str(), RTLD_NOW | RTLD_LOCAL); handle != nullptr) { return SharedLibrary(handle); }
     const char* reason = ::dlerror();
     const std::string what = reason != nullptr ? reason : "dlopen failed";
     // The loader has no error numbers; a missing file is told by its words (glibc and musl).
-    if (what.find("No such file") == std::string::npos) {
-      return fail(ErrorKind::io, what, std::string(path));
-    }
+    if (what.find("No such file") == std::string::npos) { return fail(ErrorKind::io, what, std::string(path)); }
   }
   return fail(ErrorKind::not_found, "there is no such library", paths);
 }
@@ -67,9 +61,6 @@ int centrale::probe_main(int argc, char** argv) {
   say_devices(**library);
   // Whatever comes in asks for a new look; the end of input is the end of the centre that asked.
   char asked[64];
-  while (::read(STDIN_FILENO, asked, sizeof asked) > 0) {
-    say_devices(**library);
-  }
+  while (::read(STDIN_FILENO, asked, sizeof asked) > 0) { say_devices(**library); }
   ::_exit(0);  // without the library's own exit handlers, which may hang as well
 }
-

@@ -10,9 +10,9 @@ namespace {
 
 using RsmiStatus = int;
 constexpr RsmiStatus kSuccess = 0;
-constexpr int kMemoryVram = 0;                                // RSMI_MEM_TYPE_VRAM
+constexpr int kMemoryVram = 0;  // RSMI_MEM_TYPE_VRAM
 constexpr std::uint32_t kTemperatureEdge = 0, kTemperatureJunction = 1;
-constexpr int kTemperatureCurrent = 0;                        // RSMI_TEMP_CURRENT
+constexpr int kTemperatureCurrent = 0;  // RSMI_TEMP_CURRENT
 
 struct Functions {
   RsmiStatus (*init)(std::uint64_t);
@@ -23,7 +23,7 @@ struct Functions {
   RsmiStatus (*memory_total)(std::uint32_t, int, std::uint64_t*);
   RsmiStatus (*memory_used)(std::uint32_t, int, std::uint64_t*);
   RsmiStatus (*power_cap)(std::uint32_t, std::uint32_t, std::uint64_t*);
-  RsmiStatus (*power)(std::uint32_t, std::uint64_t*, int*);              // ROCm 6
+  RsmiStatus (*power)(std::uint32_t, std::uint64_t*, int*);                   // ROCm 6
   RsmiStatus (*power_average)(std::uint32_t, std::uint32_t, std::uint64_t*);  // ROCm 5
   RsmiStatus (*busy)(std::uint32_t, std::uint32_t*);
   RsmiStatus (*temperature)(std::uint32_t, std::uint32_t, int, std::int64_t*);
@@ -44,9 +44,7 @@ class Rocm final : public VendorLibrary {
       return fail(ErrorKind::io, fmt::format("cannot count the devices: status {}", code));
     }
     std::vector<Device> found;
-    for (std::uint32_t i = 0; i < count && i < kDevicesMax; ++i) {
-      found.push_back(describe(i));
-    }
+    for (std::uint32_t i = 0; i < count && i < kDevicesMax; ++i) { found.push_back(describe(i)); }
     return found;
   }
 
@@ -63,26 +61,17 @@ class Rocm final : public VendorLibrary {
     device.device = device.uuid.empty() ? std::to_string(index) : device.uuid;
     if (ask(f_.pci_id, index, &value)) {
       // Domain in the upper half; then 8 bits of bus, 5 of device, 3 of function.
-      device.pci = pci_address(fmt::format("{:x}:{:x}:{:x}.{:x}", value >> 32 & 0xFFFF, value >> 8 & 0xFF,
-                                           value >> 3 & 0x1F, value & 7));
+      device.pci = pci_address(fmt::format("{:x}:{:x}:{:x}.{:x}", value >> 32 & 0xFFFF, value >> 8 & 0xFF, value >> 3 & 0x1F, value & 7));
     }
-    if (ask(f_.memory_total, index, kMemoryVram, &value)) {
-      device.memory_total = sane_bytes(static_cast<double>(value));
-    }
-    if (ask(f_.memory_used, index, kMemoryVram, &value)) {
-      device.memory_used = sane_bytes(static_cast<double>(value));
-    }
-    if (ask(f_.power_cap, index, 0u, &value)) {
-      device.power_limit = sane_power(static_cast<double>(value) * 1e-6);
-    }
+    if (ask(f_.memory_total, index, kMemoryVram, &value)) { device.memory_total = sane_bytes(static_cast<double>(value)); }
+    if (ask(f_.memory_used, index, kMemoryVram, &value)) { device.memory_used = sane_bytes(static_cast<double>(value)); }
+    if (ask(f_.power_cap, index, 0u, &value)) { device.power_limit = sane_power(static_cast<double>(value) * 1e-6); }
     int power_type = 0;
     if (ask(f_.power, index, &value, &power_type) || ask(f_.power_average, index, 0u, &value)) {
       device.power = sane_power(static_cast<double>(value) * 1e-6);
     }
     std::uint32_t percent = 0;
-    if (ask(f_.busy, index, &percent)) {
-      device.utilisation = sane_share(percent);
-    }
+    if (ask(f_.busy, index, &percent)) { device.utilisation = sane_share(percent); }
     std::int64_t millidegrees = 0;
     if (ask(f_.temperature, index, kTemperatureJunction, kTemperatureCurrent, &millidegrees) ||
         ask(f_.temperature, index, kTemperatureEdge, kTemperatureCurrent, &millidegrees)) {
@@ -111,9 +100,7 @@ Result<std::unique_ptr<VendorLibrary>> open_rocm(const std::string& path) {
   library.find(f.power_average, "rsmi_dev_power_ave_get");
   library.find(f.busy, "rsmi_dev_busy_percent_get");
   library.find(f.temperature, "rsmi_dev_temp_metric_get");
-  if (f.init == nullptr || f.count == nullptr) {
-    return fail(ErrorKind::io, "this is not AMD's ROCm SMI library", path);
-  }
+  if (f.init == nullptr || f.count == nullptr) { return fail(ErrorKind::io, "this is not AMD's ROCm SMI library", path); }
   if (const RsmiStatus code = f.init(0); code != kSuccess) {
     return fail(ErrorKind::io, fmt::format("rsmi_init failed with {}", code), path, "is the amdgpu driver loaded?");
   }

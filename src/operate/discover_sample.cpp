@@ -20,14 +20,11 @@ struct PackagePower {
   Milliwatts of_thread;
 };
 
-std::vector<PackagePower> package_power(const std::vector<EnergyCounter>& before, const std::vector<EnergyCounter>& now,
-                                        double seconds) {
+std::vector<PackagePower> package_power(const std::vector<EnergyCounter>& before, const std::vector<EnergyCounter>& now, double seconds) {
   std::vector<PackagePower> result;
   for (const EnergyCounter& counter : now) {
     const auto last = std::ranges::find(before, counter.package, &EnergyCounter::package);
-    if (last == before.end() || counter.threads == 0 || seconds <= 0) {
-      continue;
-    }
+    if (last == before.end() || counter.threads == 0 || seconds <= 0) { continue; }
     std::int64_t used = counter.microjoules - last->microjoules;
     used += used < 0 ? counter.wraps_at : 0;
     if (used >= 0) {
@@ -39,8 +36,7 @@ std::vector<PackagePower> package_power(const std::vector<EnergyCounter>& before
 }
 
 /// The mean over a core's threads.
-std::optional<double> utilisation_of(const std::vector<int>& pus, const std::vector<CpuTimes>& before,
-                                     const std::vector<CpuTimes>& now) {
+std::optional<double> utilisation_of(const std::vector<int>& pus, const std::vector<CpuTimes>& before, const std::vector<CpuTimes>& now) {
   CpuTimes spent;
   for (const int pu : pus) {
     const auto i = static_cast<std::size_t>(pu);
@@ -69,9 +65,7 @@ struct Sampler::State {
     const auto now = steady_clock::now();
     const auto powers = package_power(counters, energy, std::chrono::duration<double>(now - looked).count());
     for (std::size_t i = 0; i < chips.size(); ++i) {
-      if (chips[i].source != ChipSource::cpu) {
-        continue;
-      }
+      if (chips[i].source != ChipSource::cpu) { continue; }
       samples[i].utilisation = utilisation_of(chips[i].pus, cpu_times, times);
       if (const auto power = std::ranges::find(powers, chips[i].package, &PackagePower::package); power != powers.end()) {
         samples[i].power = power->of_thread * static_cast<std::int64_t>(chips[i].pus.size());
@@ -82,8 +76,7 @@ struct Sampler::State {
     looked = now;
   }
 
-  void sample_devices(const VendorSource& source, const std::vector<Device>& devices,
-                      std::vector<ChipSample>& samples) const {
+  void sample_devices(const VendorSource& source, const std::vector<Device>& devices, std::vector<ChipSample>& samples) const {
     for (std::size_t i = 0; i < chips.size(); ++i) {
       const auto device = std::ranges::find(devices, chips[i].index, &Device::index);
       if (chips[i].source == source.source() && device != devices.end()) {
@@ -111,19 +104,13 @@ Sampler::~Sampler() = default;
 MachineSample Sampler::sample() {
   State& state = *state_;
   const Deadline deadline = steady_clock::now() + state.options.time_limit;
-  for (VendorSource& source : state.sources) {
-    source.ask();
-  }
+  for (VendorSource& source : state.sources) { source.ask(); }
   MachineSample sample;
   sample.chips.resize(state.chips.size());
   state.sample_cpus(sample.chips);
-  for (VendorSource& source : state.sources) {
-    state.sample_devices(source, source.answer(deadline).devices, sample.chips);
-  }
+  for (VendorSource& source : state.sources) { state.sample_devices(source, source.answer(deadline).devices, sample.chips); }
   const auto total = meminfo(state.options.root, "MemTotal"), available = meminfo(state.options.root, "MemAvailable");
-  if (total && available && *total >= *available) {
-    sample.memory_used = *total - *available;
-  }
+  if (total && available && *total >= *available) { sample.memory_used = *total - *available; }
   return sample;
 }
 

@@ -43,9 +43,7 @@ VendorSource::VendorSource(const DiscoverOptions& options, ChipSource source) : 
 }
 
 void VendorSource::ask() {
-  if (child_ && probe_ && !stuck_ && child_->write("?\n")) {
-    return;
-  }
+  if (child_ && probe_ && !stuck_ && child_->write("?\n")) { return; }
   if (child_ && stuck_ && !child_->ended()) {
     return;  // it hangs in its driver; a second one would hang there too
   }
@@ -65,9 +63,7 @@ SourceAnswer VendorSource::answer(Deadline deadline) {
     const bool absent = !probe_ && not_started_->kind == ErrorKind::not_found;
     return absent ? SourceAnswer{.absent = true, .problems = {}, .devices = {}} : problem(source_, not_started_->what);
   }
-  if (stuck_ || !child_) {
-    return problem(source_, "still hangs in its driver");
-  }
+  if (stuck_ || !child_) { return problem(source_, "still hangs in its driver"); }
   return take(deadline);
 }
 
@@ -80,26 +76,20 @@ SourceAnswer VendorSource::take(Deadline deadline) {
   }
   if (probe_) {
     const auto parsed = parse_probe(*text);
-    if (!parsed) {
-      return problem(source_, parsed.error().what);
-    }
+    if (!parsed) { return problem(source_, parsed.error().what); }
     SourceAnswer answer{.absent = parsed->absent, .problems = {}, .devices = parsed->devices};
-    for (const std::string& note : parsed->notes) {
-      answer.problems.push_back(fmt::format("{}: {}", source_name(source_), note));
-    }
+    for (const std::string& note : parsed->notes) { answer.problems.push_back(fmt::format("{}: {}", source_name(source_), note)); }
     return answer;
   }
   const std::optional<int> code = child_->exit_code(deadline);
   const auto parsed = source_ == ChipSource::ascend ? parse_npu_smi(*text) : parse_hl_smi(*text);
-  if (!parsed) {
-    return problem(source_, parsed.error().what);
-  }
+  if (!parsed) { return problem(source_, parsed.error().what); }
   SourceAnswer answer{.absent = false, .problems = {}, .devices = *parsed};
   if (answer.devices.empty()) {
     // A tool without a device says so in its own words and with its own code.
-    answer.problems = problem(source_, fmt::format("lists no device (exit code {}): {}",
-                                                   code ? std::to_string(*code) : "unknown",
-                                                   clean_text(*text))).problems;
+    answer.problems =
+        problem(source_, fmt::format("lists no device (exit code {}): {}", code ? std::to_string(*code) : "unknown", clean_text(*text)))
+            .problems;
   }
   return answer;
 }

@@ -32,11 +32,11 @@ class VendorSource {
  private:
   [[nodiscard]] SourceAnswer take(Deadline deadline);
   ChipSource source_;
-  bool probe_ = false;              // lives on and answers again; a tool is started for each question
+  bool probe_ = false;  // lives on and answers again; a tool is started for each question
   std::vector<std::string> argv_;
   std::optional<ChildProcess> child_;
   std::optional<Error> not_started_;
-  bool stuck_ = false;              // was killed for not answering; no other is started before it is gone
+  bool stuck_ = false;  // was killed for not answering; no other is started before it is gone
 };
 
 [[nodiscard]] std::string_view source_name(ChipSource source);

@@ -40,9 +40,7 @@ std::optional<std::int64_t> whole_number(std::string_view text) {
 
 template <class Value>
 void keep_smaller(std::optional<Value>& limit, const std::optional<Value>& other) {
-  if (other && (!limit || *other < *limit)) {
-    limit = other;
-  }
+  if (other && (!limit || *other < *limit)) { limit = other; }
 }
 
 std::optional<Bytes> memory_limit(const std::string& file) {
@@ -56,17 +54,15 @@ std::optional<double> cpu_limit_v2(const std::string& file) {
   const auto words = text ? split(trim(*text), ' ') : std::vector<std::string_view>{};
   const auto quota = words.size() == 2 ? whole_number(words[0]) : std::nullopt;
   const auto period = words.size() == 2 ? whole_number(words[1]) : std::nullopt;
-  return quota && period && *quota > 0 && *period > 0
-             ? std::optional(static_cast<double>(*quota) / static_cast<double>(*period))
-             : std::nullopt;
+  return quota && period && *quota > 0 && *period > 0 ? std::optional(static_cast<double>(*quota) / static_cast<double>(*period))
+                                                      : std::nullopt;
 }
 
 std::optional<double> cpu_limit_v1(const std::string& folder) {
   const auto quota = read_number(folder + "/cpu.cfs_quota_us");
   const auto period = read_number(folder + "/cpu.cfs_period_us");
-  return quota && period && *quota > 0 && *period > 0
-             ? std::optional(static_cast<double>(*quota) / static_cast<double>(*period))
-             : std::nullopt;
+  return quota && period && *quota > 0 && *period > 0 ? std::optional(static_cast<double>(*quota) / static_cast<double>(*period))
+                                                      : std::nullopt;
 }
 
 /// Calls `read` with the folder of the cgroup and of each one above it: a limit further up holds too. In a container the
@@ -74,14 +70,10 @@ std::optional<double> cpu_limit_v1(const std::string& folder) {
 template <class Read>
 void walk_up(const std::string& mount, std::string_view group, const Read& read) {
   fs::path path = fs::path(group).lexically_normal();
-  if (std::ranges::any_of(path, [](const fs::path& part) { return part == ".."; })) {
-    path = "/";
-  }
+  if (std::ranges::any_of(path, [](const fs::path& part) { return part == ".."; })) { path = "/"; }
   for (int depth = 0; depth < kCgroupDepthMax; ++depth) {
     read(path == "/" ? mount : mount + path.string());
-    if (!path.has_relative_path()) {
-      return;
-    }
+    if (!path.has_relative_path()) { return; }
     path = path.parent_path();
   }
 }
@@ -132,9 +124,7 @@ int threads_of_package(const std::string& root, int package) {
 std::optional<std::string> read_small_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text(kSmallFileMax, '\0');
-  if (!file || (file.read(text.data(), static_cast<std::streamsize>(text.size())), file.gcount() <= 0)) {
-    return std::nullopt;
-  }
+  if (!file || (file.read(text.data(), static_cast<std::streamsize>(text.size())), file.gcount() <= 0)) { return std::nullopt; }
   text.resize(static_cast<std::size_t>(file.gcount()));
   return text;
 }
@@ -150,9 +140,7 @@ CgroupLimits read_cgroup_limits(const std::string& root) {
   const auto text = read_small_file(root + "/proc/self/cgroup");
   for (const std::string_view line : split(text ? std::string_view(*text) : std::string_view{}, '\n')) {
     const auto fields = split(line, ':');  // "0::/user.slice" (v2) or "4:memory:/docker/1f…" (v1)
-    if (fields.size() != 3) {
-      continue;
-    }
+    if (fields.size() != 3) { continue; }
     if (fields[0] == "0" && fields[1].empty()) {
       walk_up(top, fields[2], [&](const std::string& folder) {
         keep_smaller(limits.memory, memory_limit(folder + "/memory.max"));
@@ -161,9 +149,8 @@ CgroupLimits read_cgroup_limits(const std::string& root) {
     }
     for (const std::string_view controller : split(fields[1], ',')) {
       if (controller == "memory") {
-        walk_up(fmt::format("{}/{}", top, fields[1]), fields[2], [&](const std::string& folder) {
-          keep_smaller(limits.memory, memory_limit(folder + "/memory.limit_in_bytes"));
-        });
+        walk_up(fmt::format("{}/{}", top, fields[1]), fields[2],
+                [&](const std::string& folder) { keep_smaller(limits.memory, memory_limit(folder + "/memory.limit_in_bytes")); });
       } else if (controller == "cpu") {
         walk_up(fmt::format("{}/{}", top, fields[1]), fields[2],
                 [&](const std::string& folder) { keep_smaller(limits.cpus, cpu_limit_v1(folder)); });
@@ -190,9 +177,7 @@ std::vector<PciAccelerator> list_pci_accelerators(const std::string& root) {
     const auto code = read_number(folder / "class");
     const auto vendor = read_small_file(folder / "vendor");
     const std::string address = pci_address(folder.filename().string());
-    if (!code || !vendor || address.empty() || !is_accelerator_class(*code) || found.size() >= kDevicesMax) {
-      continue;
-    }
+    if (!code || !vendor || address.empty() || !is_accelerator_class(*code) || found.size() >= kDevicesMax) { continue; }
     const auto known = std::ranges::find(kPciVendors, trim(*vendor), &PciVendor::id);
     if (known == std::end(kPciVendors)) {
       continue;  // a board's own VGA, say
@@ -210,8 +195,7 @@ std::vector<PciAccelerator> list_pci_accelerators(const std::string& root) {
 }
 
 int pci_numa_node(const std::string& root, const std::string& address) {
-  const auto node = address.empty() ? std::nullopt
-                                    : read_number(fmt::format("{}/sys/bus/pci/devices/{}/numa_node", root, address));
+  const auto node = address.empty() ? std::nullopt : read_number(fmt::format("{}/sys/bus/pci/devices/{}/numa_node", root, address));
   return node && *node >= 0 && *node < 4096 ? static_cast<int>(*node) : -1;
 }
 
@@ -224,9 +208,7 @@ std::vector<CpuTimes> read_cpu_times(const std::string& root) {
       break;  // the CPUs come first; after them lines may be very long
     }
     const auto index = device_index(fields[0].substr(3));
-    if (!index || static_cast<std::size_t>(*index) >= kCpusMax || fields.size() < 5) {
-      continue;
-    }
+    if (!index || static_cast<std::size_t>(*index) >= kCpusMax || fields.size() < 5) { continue; }
     // proc(5): user nice system idle iowait irq softirq steal; guest times are in user already.
     CpuTimes sum;
     for (std::size_t i = 1; i < std::min<std::size_t>(fields.size(), 9); ++i) {
@@ -246,17 +228,15 @@ std::vector<EnergyCounter> read_energy_counters(const std::string& root) {
   for (const fs::path& folder : entries_of(root + "/sys/class/powercap")) {
     const std::string name = read_small_file(folder / "name").value_or("");
     const auto energy = read_number(folder / "energy_uj");
-    if (!folder.filename().string().starts_with("intel-rapl:") || !name.starts_with("package-") || !energy) {
-      continue;
-    }
+    if (!folder.filename().string().starts_with("intel-rapl:") || !name.starts_with("package-") || !energy) { continue; }
     const int package = device_index(std::string_view(name).substr(8)).value_or(-1);
     const auto watts = read_number(folder / "constraint_0_power_limit_uw");
-    counters.push_back({.package = package,
-                        .threads = threads_of_package(root, package),
-                        .microjoules = *energy,
-                        .wraps_at = read_number(folder / "max_energy_range_uj").value_or(0),
-                        .limit = sane_power(watts ? std::optional(static_cast<double>(*watts) * 1e-6) : std::nullopt)
-                                     .value_or(Milliwatts{})});
+    counters.push_back(
+        {.package = package,
+         .threads = threads_of_package(root, package),
+         .microjoules = *energy,
+         .wraps_at = read_number(folder / "max_energy_range_uj").value_or(0),
+         .limit = sane_power(watts ? std::optional(static_cast<double>(*watts) * 1e-6) : std::nullopt).value_or(Milliwatts{})});
   }
   return counters;
 }

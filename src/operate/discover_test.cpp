@@ -102,18 +102,14 @@ TEST(Discover, FindsThisMachinesCores) {
   EXPECT_GT(memory, report->memory.value / 2);
   std::ranges::sort(pus);
   EXPECT_EQ(std::ranges::adjacent_find(pus), pus.end());
-  for (const int pu : pus) {
-    EXPECT_TRUE(CPU_ISSET(static_cast<std::size_t>(pu), &allowed)) << pu;
-  }
+  for (const int pu : pus) { EXPECT_TRUE(CPU_ISSET(static_cast<std::size_t>(pu), &allowed)) << pu; }
 }
 
 TEST(Discover, OffersOnlyCoresOfItsAffinity) {
   cpu_set_t before, one;
   ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
   std::size_t last = 0;
-  for (std::size_t i = 0; i < CPU_SETSIZE; ++i) {
-    last = CPU_ISSET(i, &before) ? i : last;
-  }
+  for (std::size_t i = 0; i < CPU_SETSIZE; ++i) { last = CPU_ISSET(i, &before) ? i : last; }
   CPU_ZERO(&one);
   CPU_SET(last, &one);
   ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
@@ -344,11 +340,9 @@ TEST(Discover, ListsAcceleratorsWithoutADriver) {
     write_file(folder / "class", std::string(type) + "\n");
     write_file(folder / "vendor", std::string(vendor) + "\n");
     write_file(folder / "device", std::string(id) + "\n");
-    if (*driver != '\0') {
-      fs::create_directory_symlink(std::string("../../../bus/pci/drivers/") + driver, folder / "driver");
-    }
+    if (*driver != '\0') { fs::create_directory_symlink(std::string("../../../bus/pci/drivers/") + driver, folder / "driver"); }
   };
-  device("0000:03:00.0", "0x030000", "0x1a03", "0x2000", "ast");    // the board's own VGA
+  device("0000:03:00.0", "0x030000", "0x1a03", "0x2000", "ast");     // the board's own VGA
   device("0000:18:00.0", "0x030200", "0x10de", "0x2330", "nvidia");  // listed by NVML
   device("0000:1a:00.0", "0x030200", "0x10de", "0x2330", "");
   device("0000:1b:00.0", "0x030200", "0x10de", "0x20b2", "vfio-pci");
@@ -377,8 +371,7 @@ TEST(Sampler, SeesABusyCore) {
   ASSERT_TRUE(report.has_value());
   Sampler sampler(options, *report);
   const auto stop = std::chrono::steady_clock::now() + milliseconds(400);
-  while (std::chrono::steady_clock::now() < stop) {
-  }
+  while (std::chrono::steady_clock::now() < stop) {}
   const MachineSample sample = sampler.sample();
   ASSERT_EQ(sample.chips.size(), report->chips.size());
   double total = 0;
@@ -401,8 +394,7 @@ TEST(Sampler, ReadsTimesAndEnergyOfAMachineInAFolder) {
     write_file(folder / "constraint_0_power_limit_uw", "320000000\n");
   };
   for (int cpu = 0; cpu < 32; ++cpu) {
-    write_file(root / "sys/devices/system/cpu" / fmt::format("cpu{}", cpu) / "topology/physical_package_id",
-               cpu < 16 ? "0\n" : "1\n");
+    write_file(root / "sys/devices/system/cpu" / fmt::format("cpu{}", cpu) / "topology/physical_package_id", cpu < 16 ? "0\n" : "1\n");
   }
   rapl(0, "1000000\n");
   rapl(1, "262143328850\n");

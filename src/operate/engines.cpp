@@ -30,14 +30,14 @@ Result<std::string> export_of(const EngineOptions& options, const Core& core, Te
   core.each_job([&](const Job& job) {
     if (job.tenant == tenant && (job.spec.name == name || to_string(job.id) == name)) {
       any = true;
-      if (job.state == JobState::done) {
-        newest = &job;
-      }
+      if (job.state == JobState::done) { newest = &job; }
     }
   });
   if (newest == nullptr) {
-    return any ? fail(ErrorKind::unavailable, fmt::format("job '{}' is not done yet", name), "job:" + name, "wait for it: centrale wait " + name)
-               : fail(ErrorKind::not_found, fmt::format("there is no job '{}'", name), "job:" + name, "submit it first; centrale ps --all lists jobs");
+    return any ? fail(ErrorKind::unavailable, fmt::format("job '{}' is not done yet", name), "job:" + name,
+                      "wait for it: centrale wait " + name)
+               : fail(ErrorKind::not_found, fmt::format("there is no job '{}'", name), "job:" + name,
+                      "submit it first; centrale ps --all lists jobs");
   }
   return export_folder(options, *newest);
 }
@@ -46,11 +46,9 @@ std::vector<fs::path> gguf_files(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code error;
   std::size_t seen = 0;
-  for (fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end; !error && it != end && ++seen < kEntriesMax;
-       it.increment(error)) {
-    if (it->path().extension() == ".gguf" && it->is_regular_file(error)) {
-      found.push_back(it->path());
-    }
+  for (fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end;
+       !error && it != end && ++seen < kEntriesMax; it.increment(error)) {
+    if (it->path().extension() == ".gguf" && it->is_regular_file(error)) { found.push_back(it->path()); }
   }
   std::ranges::sort(found);
   return found;
@@ -59,10 +57,12 @@ std::vector<fs::path> gguf_files(const fs::path& folder) {
 Result<std::string> only_gguf(const fs::path& folder, const std::string& where) {
   const std::vector<fs::path> found = gguf_files(folder);
   if (found.empty()) {
-    return fail(ErrorKind::not_found, fmt::format("no GGUF file in {}", folder.string()), where, "the job must export one (centrale-trainer does), or name a file");
+    return fail(ErrorKind::not_found, fmt::format("no GGUF file in {}", folder.string()), where,
+                "the job must export one (centrale-trainer does), or name a file");
   }
   if (found.size() > 1) {
-    return fail(ErrorKind::invalid, fmt::format("{} GGUF files in {}", found.size(), folder.string()), where, "name one of them: " + found.front().filename().string() + ", …");
+    return fail(ErrorKind::invalid, fmt::format("{} GGUF files in {}", found.size(), folder.string()), where,
+                "name one of them: " + found.front().filename().string() + ", …");
   }
   return found.front().string();
 }
@@ -76,9 +76,7 @@ Result<std::string> package_folder(const EngineOptions& options, std::string pac
   const fs::path library = fs::path(options.python).parent_path().parent_path() / "lib";
   for (fs::directory_iterator it(library, error), end; !error && it != end; it.increment(error)) {
     fs::path folder = it->path() / "site-packages" / package;
-    if (fs::is_directory(folder, error)) {
-      return folder.string();
-    }
+    if (fs::is_directory(folder, error)) { return folder.string(); }
   }
   return fail(ErrorKind::not_found, fmt::format("package '{}' is not installed", package), "pip:" + package,
               fmt::format("{} -m pip install --no-deps {}", options.python, package));
@@ -88,9 +86,7 @@ std::string on_path(const std::string& path, const std::string& program) {
   for (std::size_t from = 0; from < path.size();) {
     const std::size_t to = std::min(path.find(':', from), path.size());
     const std::string candidate = path.substr(from, to - from) + "/" + program;
-    if (::access(candidate.c_str(), X_OK) == 0) {
-      return candidate;
-    }
+    if (::access(candidate.c_str(), X_OK) == 0) { return candidate; }
     from = to + 1;
   }
   return {};
@@ -103,7 +99,8 @@ std::string checkpoint_folder(const EngineOptions& options, const Job& job) {
 }
 std::string export_folder(const EngineOptions& options, const Job& job) { return job_folder(options, "exports", job); }
 
-Result<std::vector<std::string>> fill_in_jobs(const EngineOptions& options, const Core& core, TenantId tenant, std::vector<std::string> command) {
+Result<std::vector<std::string>> fill_in_jobs(const EngineOptions& options, const Core& core, TenantId tenant,
+                                              std::vector<std::string> command) {
   for (std::string& word : command) {
     for (std::size_t at = word.find("{job:"); at != std::string::npos; at = word.find("{job:", at)) {
       const std::size_t end = word.find('}', at);
@@ -129,19 +126,16 @@ Result<std::string> find_model(const EngineOptions& options, const Core& core, T
   }
   const fs::path path = fs::path(spec.workdir) / spec.model;  // an absolute model replaces the folder
   std::error_code error;
-  if (fs::is_directory(path, error)) {
-    return only_gguf(path, "model");
-  }
+  if (fs::is_directory(path, error)) { return only_gguf(path, "model"); }
   if (!fs::is_regular_file(path, error)) {
-    return fail(ErrorKind::not_found, fmt::format("there is no file {}", path.string()), "model", "a GGUF file, a folder with one, job:NAME or pip:PACKAGE");
+    return fail(ErrorKind::not_found, fmt::format("there is no file {}", path.string()), "model",
+                "a GGUF file, a folder with one, job:NAME or pip:PACKAGE");
   }
   return path.string();
 }
 
 Result<std::vector<std::string>> serving_command(const EngineOptions& options, const Core& core, TenantId tenant, const ServiceSpec& spec) {
-  if (!spec.command.empty()) {
-    return fill_in_jobs(options, core, tenant, spec.command);
-  }
+  if (!spec.command.empty()) { return fill_in_jobs(options, core, tenant, spec.command); }
   TRY_ASSIGN(const std::string model, find_model(options, core, tenant, spec));
   std::vector<std::string> command;
   if (const std::string server = on_path(options.path, "llama-server"); !server.empty()) {
@@ -150,7 +144,8 @@ Result<std::vector<std::string>> serving_command(const EngineOptions& options, c
     command = {options.python, options.llama_script};
   } else {
     return fail(ErrorKind::unavailable, "no llama.cpp server is here", "model",
-                fmt::format("put llama-server on PATH, or install the engines: ./dev build (looked for {} and {})", options.python, options.llama_script));
+                fmt::format("put llama-server on PATH, or install the engines: ./dev build (looked for {} and {})", options.python,
+                            options.llama_script));
   }
   const std::string context = std::to_string(spec.context * kParallel);
   command.insert(command.end(), {"--model", model, "--host", "127.0.0.1", "--port", "{port}", "--ctx-size", context, "--parallel",

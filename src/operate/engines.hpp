@@ -27,8 +27,7 @@ struct EngineOptions {
 
 /// The GGUF file that `model:` names: a file, a folder with one, job:NAME or pip:PACKAGE. Errors say what is missing; unavailable:
 /// it may be there later (a job that is not done yet).
-[[nodiscard]] Result<std::string> find_model(const EngineOptions& options, const Core& core, TenantId tenant,
-                                             const ServiceSpec& spec);
+[[nodiscard]] Result<std::string> find_model(const EngineOptions& options, const Core& core, TenantId tenant, const ServiceSpec& spec);
 
 /// The command that serves `spec` with `{port}` in it: its own, or llama.cpp's server (llama-server on PATH first, else the
 /// one in xllamacpp).

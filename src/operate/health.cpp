@@ -4,10 +4,10 @@
 #include <chrono>
 #include <map>
 
+#include <fmt/format.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <fmt/format.h>
 
 namespace centrale {
 
@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 constexpr auto kWhileStarting = 200ms;  // a person waits for it
 constexpr auto kWhileReady = 2000ms;
-constexpr auto kPatience = 5000ms;      // for one answer: an engine in a long prefill is slow, not dead
+constexpr auto kPatience = 5000ms;  // for one answer: an engine in a long prefill is slow, not dead
 constexpr int kBadAnswersMax = 3;
 }  // namespace
 
@@ -37,18 +37,14 @@ struct HealthWatch::State : std::enable_shared_from_this<HealthWatch::State> {
 
   void ask(TaskId task) {
     const auto found = watched.find(task);
-    if (found == watched.end() || closed) {
-      return;
-    }
+    if (found == watched.end() || closed) { return; }
     client.fetch("127.0.0.1", found->second.port, "GET", found->second.path, {}, {}, kPatience, 64 * 1024,
                  [self = shared_from_this(), task](Result<http::Response> answer) { self->answered(task, answer); });
   }
 
   void answered(TaskId task, const Result<http::Response>& answer) {
     const auto found = watched.find(task);
-    if (found == watched.end() || closed) {
-      return;
-    }
+    if (found == watched.end() || closed) { return; }
     Watched& each = found->second;
     const bool good = answer && answer->status == 200;
     if (good) {
@@ -63,9 +59,7 @@ struct HealthWatch::State : std::enable_shared_from_this<HealthWatch::State> {
     }
     each.timer->expires_after(each.ready ? kWhileReady : kWhileStarting);
     each.timer->async_wait([self = shared_from_this(), task](boost::system::error_code error) {
-      if (!error) {
-        self->ask(task);
-      }
+      if (!error) { self->ask(task); }
     });
   }
 };
@@ -79,9 +73,7 @@ HealthWatch::~HealthWatch() {
 
 void HealthWatch::watch(TaskId task, std::uint16_t port, std::string path) {
   boost::asio::post(state_->rim, [state = state_, task, port, path = std::move(path)]() mutable {
-    if (state->closed) {
-      return;
-    }
+    if (state->closed) { return; }
     State::Watched& each = state->watched[task];
     each.port = port;
     each.path = std::move(path);

@@ -47,11 +47,13 @@ class Fold {
   Result<void> event(const Record& record) {
     auto event = reader_.read(record.payload);
     if (!event) {
-      return fail(ErrorKind::invalid, "cannot be read: " + event.error().message(), fmt::format("journal event {}", record.sequence), "upgrade Centrale, or restore the journal from a backup");
+      return fail(ErrorKind::invalid, "cannot be read: " + event.error().message(), fmt::format("journal event {}", record.sequence),
+                  "upgrade Centrale, or restore the journal from a backup");
     }
     out_.clear();
     if (auto applied = core_.apply(std::move(*event), Time{record.time_ns}, out_); !applied) {
-      return fail(ErrorKind::invalid, "cannot be applied: " + applied.error().message(), fmt::format("journal event {}", record.sequence), "start it with the limits it was written under");
+      return fail(ErrorKind::invalid, "cannot be applied: " + applied.error().message(), fmt::format("journal event {}", record.sequence),
+                  "start it with the limits it was written under");
     }
     ensure(core_.sequence() == record.sequence);
     return {};
@@ -75,14 +77,17 @@ Result<Core> fold(Journal& journal, const HostOptions& options, Recovered& recov
 
 }  // namespace
 
-Result<Core> fold_journal(JournalReader& reader, std::uint64_t last, const FoldOptions& options) {
+Result<Core> fold_journal(JournalReader& reader, JournalReader::Range range, const FoldOptions& options) {
   TRY_ASSIGN(std::unique_ptr<Policy> policy, make_policy(options.policy));
   Fold fold(std::move(policy), options);
-  TRY_ASSIGN(const std::optional<Snapshot> snapshot, reader.snapshot_at(last));
-  if (snapshot) {
+  if (range.first > 1) {
+    TRY_ASSIGN(const std::optional<Snapshot> snapshot, reader.snapshot_at(range.first - 1));
+    if (!snapshot || snapshot->sequence != range.first - 1) {
+      return fail(ErrorKind::invalid, fmt::format("no snapshot is kept for the state before event {}", range.first), "journal");
+    }
     TRY(fold.snapshot(*snapshot));
   }
-  TRY(reader.read(snapshot ? snapshot->sequence + 1 : 1, last + 1, [&](const Record& record) { return fold.event(record); }));
+  TRY(reader.read(range.first, range.last + 1, [&](const Record& record) { return fold.event(record); }));
   return fold.take();
 }
 
@@ -155,9 +160,7 @@ void Host::stop() {
     state_->stopping = true;
   }
   state_->wake.notify_all();
-  if (state_->thread.joinable()) {
-    state_->thread.join();
-  }
+  if (state_->thread.joinable()) { state_->thread.join(); }
 }
 
 void Host::run(Launcher& launcher) {
@@ -212,9 +215,7 @@ Host::Health Host::health() const {
 void Host::State::loop() {
   std::vector<TaskId> alive;
   core.each_task([&](const Task& task) {
-    if (task.state != TaskState::queued) {
-      alive.push_back(task.id);
-    }
+    if (task.state != TaskState::queued) { alive.push_back(task.id); }
   });
   launcher->adopt(core, alive);
   out.clear();
@@ -249,17 +250,13 @@ bool Host::State::wait_for_work() {
       // What can still be made durable is; a journal that refuses is not waited for: facts are found again at the next start.
       return !queue.empty() && journal_ok;
     }
-    if (!queue.empty()) {
-      return true;
-    }
+    if (!queue.empty()) { return true; }
     if (timers.empty()) {
       wake.wait(lock);
       continue;
     }
     const std::int64_t wait_ns = timers.top().first - clock.now().ns;
-    if (wait_ns <= 0) {
-      return true;
-    }
+    if (wait_ns <= 0) { return true; }
     wake.wait_for(lock, std::chrono::nanoseconds(std::min<std::int64_t>(wait_ns, 1'000'000'000)));
   }
 }
@@ -270,9 +267,7 @@ void Host::State::take(Event event, std::function<void(Result<std::uint64_t>)> d
   out.created = 0;
   if (auto applied = core.apply(std::move(event), at, out); !applied) {
     buffer.resize(offset);
-    if (done) {
-      done(std::unexpected(std::move(applied).error()));
-    }
+    if (done) { done(std::unexpected(std::move(applied).error())); }
     return;  // a fact that the core refuses concerns something that is no more
   }
   pending.push_back({core.sequence(), offset, buffer.size() - offset, std::move(done), out.created});
@@ -301,21 +296,15 @@ void Host::State::batch(std::deque<Item> items) {
     if (auto committed = commit(pending, at); committed) {
       carry_out();
       for (Pending& each : pending) {
-        if (each.done) {
-          each.done(each.created);
-        }
+        if (each.done) { each.done(each.created); }
       }
       tell_changes(at);
     } else {
       refuse(pending, committed.error());
     }
   }
-  for (Read& read : reads) {
-    read.f(core, now());
-  }
-  if (journal_ok && core.sequence() - snapshot_at >= options.snapshot_every) {
-    save_snapshot();
-  }
+  for (Read& read : reads) { read.f(core, now()); }
+  if (journal_ok && core.sequence() - snapshot_at >= options.snapshot_every) { save_snapshot(); }
 }
 
 Result<void> Host::State::commit(const std::vector<Pending>& pending, Time at) {
@@ -369,9 +358,7 @@ void Host::State::carry_out() {
         launcher->start(core, start->task);
       }
     } else if (const auto* stop = std::get_if<StopTask>(&action.act)) {
-      if (core.task(stop->task) != nullptr) {
-        launcher->stop(core, stop->task, stop->grace);
-      }
+      if (core.task(stop->task) != nullptr) { launcher->stop(core, stop->task, stop->grace); }
     } else {
       const auto& timer = std::get<SetTimer>(action.act);
       timers.emplace(timer.due.ns, timer.timer.value);
@@ -384,15 +371,11 @@ void Host::State::tell_changes(Time at) {
   std::ranges::sort(changes, {}, [](const Change& c) { return std::pair(c.what, c.id); });
   const auto rest = std::ranges::unique(changes, [](const Change& a, const Change& b) { return a.what == b.what && a.id == b.id; });
   changes.erase(rest.begin(), rest.end());
-  for (const auto& listener : listeners) {
-    listener(core, at, changes);
-  }
+  for (const auto& listener : listeners) { listener(core, at, changes); }
 }
 
 void Host::State::save_snapshot() {
-  if (core.sequence() == snapshot_at || !journal_ok) {
-    return;
-  }
+  if (core.sequence() == snapshot_at || !journal_ok) { return; }
   const std::uint64_t sequence = core.sequence();
   snapshot_at = sequence;  // also after a failure: the events are safe, and the next attempt waits its turn
   if (auto saved = journal->save_snapshot(sequence, core.snapshot()); !saved) {

@@ -35,8 +35,9 @@ struct FoldOptions {
   std::string policy = "fifo";
   CoreLimits limits;
 };
-/// The state after event `last`, from the journal alone: the newest snapshot before it and the events since.
-[[nodiscard]] Result<Core> fold_journal(JournalReader& reader, std::uint64_t last, const FoldOptions& options);
+/// The state after event range.last, from the journal alone, reading every event of the range. It begins at event 1 or at a kept
+/// snapshot just before range.first.
+[[nodiscard]] Result<Core> fold_journal(JournalReader& reader, JournalReader::Range range, const FoldOptions& options);
 
 struct HostOptions {
   std::size_t batch_max = 4096;            // events in one group commit

@@ -60,9 +60,7 @@ struct World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
   ~World() {
-    if (host) {
-      host->stop();
-    }
+    if (host) { host->stop(); }
   }
   void open(std::uint64_t snapshot_every) {
     auto opened = MemoryJournal::open(disk).value();
@@ -100,9 +98,7 @@ struct World {
 template <class F>
 bool eventually(F condition) {
   for (int i = 0; i < 2000; ++i) {
-    if (condition()) {
-      return true;
-    }
+    if (condition()) { return true; }
     std::this_thread::sleep_for(5ms);
   }
   return false;
@@ -111,9 +107,7 @@ bool eventually(F condition) {
 TEST(Host, StartsWhatIsDurableAndOnlyThat) {
   World world;
   world.furnish(2);
-  for (int i = 0; i < 5; ++i) {
-    ASSERT_EQ(world.submit("a").value(), static_cast<std::uint64_t>(i) + 1);
-  }
+  for (int i = 0; i < 5; ++i) { ASSERT_EQ(world.submit("a").value(), static_cast<std::uint64_t>(i) + 1); }
   world.look([](const Core&) { return 0; });
   const std::lock_guard lock(world.launcher.mutex);
   EXPECT_EQ(world.launcher.started, (std::vector{TaskId{1}, TaskId{2}}));
@@ -145,9 +139,7 @@ TEST(Host, ARestartFindsEverythingAndStartsAgainWhatMayNotHaveStarted) {
 TEST(Host, SnapshotsTakeThePlaceOfEventsAndChangeNothing) {
   World world(10);
   world.furnish(1);
-  for (int i = 0; i < 40; ++i) {
-    ASSERT_TRUE(world.submit("a"));
-  }
+  for (int i = 0; i < 40; ++i) { ASSERT_TRUE(world.submit("a")); }
   const std::string before = world.look([](const Core& core) { return core.snapshot(); });
   world.close();
   EXPECT_FALSE(world.disk->snapshots.empty());
@@ -215,9 +207,7 @@ TEST(Host, ManyCallersAtOnceGetEachTheirOwnAnswer) {
       }
     });
   }
-  for (std::thread& caller : callers) {
-    caller.join();
-  }
+  for (std::thread& caller : callers) { caller.join(); }
   EXPECT_EQ(ids.size(), 1600U);
   EXPECT_EQ(*ids.rbegin(), 1600U);
 }
@@ -238,9 +228,7 @@ TEST(Host, EveryPrefixOfTheJournalIsAState) {
     auto disk = std::make_shared<MemoryDisk>();
     disk->events.assign(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
     std::uint64_t submitted = 0;
-    for (const auto& event : disk->events) {
-      submitted += event.payload.find("job_submitted") != std::string::npos ? 1U : 0U;
-    }
+    for (const auto& event : disk->events) { submitted += event.payload.find("job_submitted") != std::string::npos ? 1U : 0U; }
     TestLauncher launcher(disk);
     const auto host = Host::open(MemoryJournal::open(disk).value(), world.clock, {}).value();
     host->run(launcher);

@@ -42,8 +42,8 @@ using VisitSnapshot = std::function<Result<void>(const Snapshot&)>;
 struct Recovered {
   std::uint64_t snapshot_sequence = 0;  // 0: from the beginning
   std::uint64_t last_sequence = 0;
-  std::uint64_t events = 0;             // how many were streamed after the snapshot
-  std::string warning;                  // a damaged snapshot was passed over; nothing is lost, recovery took longer
+  std::uint64_t events = 0;  // how many were streamed after the snapshot
+  std::string warning;       // a damaged snapshot was passed over; nothing is lost, recovery took longer
 };
 
 struct JournalOptions {

@@ -12,17 +12,14 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 }  // namespace
 
-Result<AppendFigures> measure_appends(Journal& journal, std::size_t events, std::size_t batch,
-                                      std::size_t payload_bytes) {
+Result<AppendFigures> measure_appends(Journal& journal, std::size_t events, std::size_t batch, std::size_t payload_bytes) {
   const std::string payload(payload_bytes, 'x');
   std::vector<Record> records(batch);
   std::vector<double> latencies_us;
   const auto start = Clock::now();
   for (std::size_t done = 0; done < events; done += batch) {
     std::uint64_t sequence = journal.last_sequence();
-    for (Record& record : records) {
-      record = {++sequence, static_cast<std::int64_t>(sequence), payload};
-    }
+    for (Record& record : records) { record = {++sequence, static_cast<std::int64_t>(sequence), payload}; }
     const auto before = Clock::now();
     TRY(journal.append(records));
     latencies_us.push_back(seconds_since(before) * 1e6);
@@ -38,12 +35,11 @@ Result<AppendFigures> measure_appends(Journal& journal, std::size_t events, std:
 Result<double> measure_recovery(Journal& journal) {
   const auto start = Clock::now();
   std::uint64_t bytes = 0;
-  TRY_ASSIGN(const Recovered recovered,
-             journal.recover([](const Snapshot&) -> Result<void> { return {}; },
-                             [&](const Record& record) -> Result<void> {
-                               bytes += record.payload.size();
-                               return {};
-                             }));
+  TRY_ASSIGN(const Recovered recovered, journal.recover([](const Snapshot&) -> Result<void> { return {}; },
+                                                        [&](const Record& record) -> Result<void> {
+                                                          bytes += record.payload.size();
+                                                          return {};
+                                                        }));
   return static_cast<double>(recovered.events) / seconds_since(start);
 }
 

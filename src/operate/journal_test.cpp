@@ -26,16 +26,12 @@ constexpr std::uint64_t kForever = std::numeric_limits<std::uint64_t>::max();
 
 struct MemoryWorld {
   std::shared_ptr<MemoryDisk> disk = std::make_shared<MemoryDisk>();
-  Result<std::unique_ptr<Journal>> open(const JournalOptions& options = {}) {
-    return MemoryJournal::open(disk, options);
-  }
+  Result<std::unique_ptr<Journal>> open(const JournalOptions& options = {}) { return MemoryJournal::open(disk, options); }
 };
 
 struct SqliteWorld {
   journal_testing::TempFolder folder;
-  Result<std::unique_ptr<Journal>> open(const JournalOptions& options = {}) {
-    return SqliteJournal::open(folder / "journal", options);
-  }
+  Result<std::unique_ptr<Journal>> open(const JournalOptions& options = {}) { return SqliteJournal::open(folder / "journal", options); }
 };
 
 template <class World>
@@ -96,9 +92,7 @@ TYPED_TEST(JournalContract, RecoversFromTheNewestSnapshotAndTheEventsAfterIt) {
 
 TYPED_TEST(JournalContract, KeepsLargePayloadsAndSnapshots) {
   std::string large(30u << 20, '\0');
-  for (std::size_t i = 0; i < large.size(); i += 997) {
-    large[i] = static_cast<char>(i);
-  }
+  for (std::size_t i = 0; i < large.size(); i += 997) { large[i] = static_cast<char>(i); }
   {
     const auto journal = this->open();
     const std::string payload = large.substr(0, kPayloadBytesMax);
@@ -189,9 +183,7 @@ TYPED_TEST(JournalContract, AReaderFollowsTheWriter) {
   for (std::uint64_t done = 0; done < kEvents; done += 100) {
     const auto appended = append_next(*journal, 100);
     EXPECT_TRUE(appended.has_value()) << appended.error().message();
-    if (done % 5'000 == 0) {
-      EXPECT_TRUE(save_state(*journal).has_value());
-    }
+    if (done % 5'000 == 0) { EXPECT_TRUE(save_state(*journal).has_value()); }
   }
   follower.join();
   EXPECT_EQ(failure, "");
@@ -295,9 +287,9 @@ TEST(JournalRetention, ThinsSnapshotsInBetween) {
 }
 
 TEST(JournalChecksum, IsCrc32c) {
-  EXPECT_EQ(crc32c("123456789"), 0xE3069283u);                  // RFC 3720, B.4's generator check value
-  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8A9136AAu);        // RFC 3720, B.4
-  EXPECT_EQ(crc32c(std::string(32, '\xFF')), 0x62A8AB43u);      // RFC 3720, B.4
+  EXPECT_EQ(crc32c("123456789"), 0xE3069283u);              // RFC 3720, B.4's generator check value
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8A9136AAu);    // RFC 3720, B.4
+  EXPECT_EQ(crc32c(std::string(32, '\xFF')), 0x62A8AB43u);  // RFC 3720, B.4
   EXPECT_EQ(crc32c("56789", crc32c("1234")), crc32c("123456789"));
   EXPECT_NE(record_checksum({1, 2, "a"}), record_checksum({2, 1, "a"}));
 }

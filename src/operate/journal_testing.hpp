@@ -16,9 +16,7 @@ class TempFolder {
  public:
   TempFolder() {
     std::string pattern = (std::filesystem::temp_directory_path() / "centrale-test-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      std::abort();
-    }
+    if (::mkdtemp(pattern.data()) == nullptr) { std::abort(); }
     path_ = pattern;
   }
   ~TempFolder() {
@@ -59,22 +57,16 @@ inline Result<void> append_next(Journal& journal, std::size_t count) {
 /// Runs recover(); the error tells what differs from what append_next and "state after N" snapshots wrote.
 inline Result<Recovered> recover_and_check(Journal& journal) {
   std::uint64_t next = 1;
-  const auto wrong = [&] {
-    return fail(ErrorKind::invalid, fmt::format("event or snapshot {} has other content", next));
-  };
+  const auto wrong = [&] { return fail(ErrorKind::invalid, fmt::format("event or snapshot {} has other content", next)); };
   return journal.recover(
       [&](const Snapshot& snapshot) -> Result<void> {
         next = snapshot.sequence;
-        if (snapshot.bytes != fmt::format("state after {}", snapshot.sequence)) {
-          return wrong();
-        }
+        if (snapshot.bytes != fmt::format("state after {}", snapshot.sequence)) { return wrong(); }
         ++next;
         return {};
       },
       [&](const Record& record) -> Result<void> {
-        if (record.sequence != next || record.time_ns != time_of(next) || record.payload != payload_of(next)) {
-          return wrong();
-        }
+        if (record.sequence != next || record.time_ns != time_of(next) || record.payload != payload_of(next)) { return wrong(); }
         ++next;
         return {};
       });

@@ -27,9 +27,7 @@ Result<std::string> log_file(const std::string& state, TaskId id, int rank, loca
     return fail(ErrorKind::not_found, "no logs of task " + to_string(id) + " on this machine", "",
                 "it has not been started yet, or its folder was cleaned up");
   }
-  if (rank < 0) {
-    return fail(ErrorKind::invalid, "ranks are numbered from 0");
-  }
+  if (rank < 0) { return fail(ErrorKind::invalid, "ranks are numbered from 0"); }
   return task::log_path(folder, rank, stream == local::LogStream::err);
 }
 
@@ -71,9 +69,7 @@ struct LocalDriver::Loop {
         const std::lock_guard guard(mutex);
         calls.swap(inbox);
       }
-      for (const auto& call : calls) {
-        call(watch);
-      }
+      for (const auto& call : calls) { call(watch); }
     }
   }
 
@@ -97,9 +93,7 @@ Result<std::unique_ptr<LocalDriver>> LocalDriver::open(local::Options options, l
                 "it is built and installed beside centrale");
   }
   auto loop = std::make_unique<Loop>(std::move(options), std::move(callbacks));
-  if (!loop->wake) {
-    return task::io_failure("make an event descriptor", loop->state, errno);
-  }
+  if (!loop->wake) { return task::io_failure("make an event descriptor", loop->state, errno); }
   return std::unique_ptr<LocalDriver>(new LocalDriver(std::move(loop)));
 }
 

@@ -54,11 +54,11 @@ struct Callbacks {
 };
 
 struct Options {
-  std::string state;               // absolute; tasks/ is made in it
-  std::string supervisor;          // path of centrale-task
-  Bytes log_max = mebibytes(256);  // on disk, for each of a rank's two files
+  std::string state;                 // absolute; tasks/ is made in it
+  std::string supervisor;            // path of centrale-task
+  Bytes log_max = mebibytes(256);    // on disk, for each of a rank's two files
   std::size_t keep_finished = 1000;  // folders of ended tasks; the oldest go first
-  bool use_cgroups = true;         // where they are writable
+  bool use_cgroups = true;           // where they are writable
 };
 
 struct LogChunk {

@@ -63,13 +63,12 @@ TEST_F(LocalTest, ARankIsAGroupOfItsOwnAndHoldsNothingOfTheCentre) {
   const auto driver = open(record);
   // The last field of the listing is what each descriptor is; field 5 of stat the process group, 6 the session.
   // The masks are asked for by exec: a shell blocks signals while it forks.
-  driver->start(shell(3, "readlink /proc/$$/fd/*; cut -d' ' -f1,5,6 /proc/$$/stat; ulimit -c; exec grep -E 'SigBlk|SigIgn' /proc/self/status"));
+  driver->start(
+      shell(3, "readlink /proc/$$/fd/*; cut -d' ' -f1,5,6 /proc/$$/stat; ulimit -c; exec grep -E 'SigBlk|SigIgn' /proc/self/status"));
   EXPECT_EQ(record.wait_exited({3}).code, 0);
   std::istringstream text(out(3));
   std::vector<std::string> lines;
-  for (std::string line; std::getline(text, line);) {
-    lines.push_back(line);
-  }
+  for (std::string line; std::getline(text, line);) { lines.push_back(line); }
   ASSERT_EQ(lines.size(), 8U) << out(3);
   EXPECT_EQ(lines[0], "/dev/null");
   EXPECT_EQ(lines[1], folder(3) + "/rank0.out");
@@ -86,9 +85,7 @@ TEST_F(LocalTest, ARankIsAGroupOfItsOwnAndHoldsNothingOfTheCentre) {
 }
 
 TEST_F(LocalTest, BindsEachRankToItsCores) {
-  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
-    GTEST_SKIP() << "needs two cores";
-  }
+  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) { GTEST_SKIP() << "needs two cores"; }
   Record record;
   const auto driver = open(record);
   task::LaunchSpec spec = shell(4, "grep Cpus_allowed_list /proc/self/status; echo threads $OMP_NUM_THREADS", 2);
@@ -247,9 +244,7 @@ TEST_F(LocalTest, FollowsProgressAndKeepsEveryCheckpoint) {
   EXPECT_EQ(record.wait_exited({18}).code, 0);
   std::vector<std::string> checkpoints;
   for (const Progress& each : record.progress({18})) {
-    if (!each.checkpoint.empty()) {
-      checkpoints.push_back(each.checkpoint);
-    }
+    if (!each.checkpoint.empty()) { checkpoints.push_back(each.checkpoint); }
   }
   EXPECT_THAT(checkpoints, testing::ElementsAre("step-1", "step-2"));
   const Progress last = record.progress({18}).back();
@@ -319,9 +314,7 @@ TEST_F(LocalTest, KeepsTheNewestFoldersOnly) {
 TEST_F(LocalTest, AHundredTasksAtOnce) {
   Record record;
   const auto driver = open(record);
-  for (std::uint64_t id = 100; id < 200; ++id) {
-    driver->start(shell(id, "echo $CENTRALE_TASK; exit " + std::to_string(id - 100)));
-  }
+  for (std::uint64_t id = 100; id < 200; ++id) { driver->start(shell(id, "echo $CENTRALE_TASK; exit " + std::to_string(id - 100))); }
   for (std::uint64_t id = 100; id < 200; ++id) {
     EXPECT_EQ(record.wait_exited({id}).code, static_cast<int>(id - 100));
     EXPECT_EQ(out(id), "t" + std::to_string(id) + "\n");

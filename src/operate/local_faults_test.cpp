@@ -23,9 +23,7 @@ class LocalFaults : public LocalTest {
       Record record;
       const std::unique_ptr<LocalDriver> driver = open(record);
       calls(*driver, record);
-      for (;;) {
-        pause();
-      }
+      for (;;) { pause(); }
     }
     return pid;
   }
@@ -53,8 +51,8 @@ class LocalFaults : public LocalTest {
   /// A folder as a centre leaves it that dies just before it starts the supervisor.
   void make_folder(std::uint64_t id, const std::string& script) const {
     Ports ports;
-    const auto launch = make_task_folder({.state = state, .cgroup_parent = "", .base_env = {{"PATH", getenv("PATH")}}, .log_max = mebibytes(1)},
-                                         shell(id, script), ports);
+    const auto launch = make_task_folder(
+        {.state = state, .cgroup_parent = "", .base_env = {{"PATH", getenv("PATH")}}, .log_max = mebibytes(1)}, shell(id, script), ports);
     ASSERT_TRUE(launch) << launch.error().message();
   }
   int supervise_by_hand(std::uint64_t id) const {
@@ -107,18 +105,14 @@ TEST_F(LocalFaults, KilledAtAnyInstantEachTaskRunsExactlyOnce) {
     const std::uint64_t from = id;
     id += 4;
     const pid_t first = centre([&](LocalDriver& driver, Record&) {
-      for (std::uint64_t each = from; each < id; ++each) {
-        driver.start(shell(each, "echo begun; sleep 0.05; echo ended"));
-      }
+      for (std::uint64_t each = from; each < id; ++each) { driver.start(shell(each, "echo begun; sleep 0.05; echo ended")); }
     });
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 40'000));
     kill_now(first);
     Record record;
     const auto driver = open(record);
     std::vector<TaskId> all;
-    for (std::uint64_t each = from; each < id; ++each) {
-      all.push_back({each});
-    }
+    for (std::uint64_t each = from; each < id; ++each) { all.push_back({each}); }
     driver->adopt(all);
     for (const TaskId each : all) {  // as a centre does that cannot know whether its order was carried out
       driver->start(shell(each.value, "echo begun; sleep 0.05; echo ended"));
@@ -144,9 +138,7 @@ TEST_F(LocalFaults, AKilledSupervisorTakesItsRanksWithItAndTheTaskIsLost) {
   EXPECT_TRUE(end.lost);
   EXPECT_TRUE(end.started);
   EXPECT_GT(end.began.ns, 0);
-  for (const task::RankProcess& rank : ranks) {
-    EXPECT_FALSE(task::lives(rank.who));
-  }
+  for (const task::RankProcess& rank : ranks) { EXPECT_FALSE(task::lives(rank.who)); }
   // Spent for ever: neither an order nor a hand starts it again.
   driver->start(shell(4, "touch again"));
   EXPECT_TRUE(record.wait([&] { return record.exited({4}).size() == 2; }));
@@ -168,9 +160,7 @@ TEST_F(LocalFaults, OfALostTaskNoProcessIsLeft) {
   EXPECT_GE(below.size(), 4U);
   ASSERT_TRUE(task::send_signal(supervisor_of(5), SIGKILL));
   EXPECT_TRUE(record.wait_exited({5}).lost);
-  for (const task::Identity& who : below) {
-    EXPECT_FALSE(task::lives(who)) << who.pid;
-  }
+  for (const task::Identity& who : below) { EXPECT_FALSE(task::lives(who)) << who.pid; }
 }
 
 TEST_F(LocalFaults, WhatDaemonisesDiesWithItsTask) {
@@ -180,16 +170,15 @@ TEST_F(LocalFaults, WhatDaemonisesDiesWithItsTask) {
     with.use_cgroups = use_cgroups;
     const auto driver = open(record, with);
     const std::uint64_t id = use_cgroups ? 6 : 7;
-    driver->start(shell(id, "(setsid sh -c 'trap \"\" TERM HUP; echo >>ready; while :; do sleep 0.05; done' &) ; "
-                            "(setsid env -i /bin/sleep 600 3>&- &); while [ ! -e ready ]; do sleep 0.01; done; sleep 600"));
+    driver->start(shell(id,
+                        "(setsid sh -c 'trap \"\" TERM HUP; echo >>ready; while :; do sleep 0.05; done' &) ; "
+                        "(setsid env -i /bin/sleep 600 3>&- &); while [ ! -e ready ]; do sleep 0.01; done; sleep 600"));
     ASSERT_TRUE(eventually([&] { return std::filesystem::exists(work_file(id, "ready")); }));
     const std::vector<task::Identity> below = task::descendants(supervisor_of(id).pid);
     EXPECT_GE(below.size(), 3U);
     driver->stop({id}, milliseconds(100));
     record.wait_exited({id});
-    for (const task::Identity& who : below) {
-      EXPECT_FALSE(task::lives(who)) << who.pid;
-    }
+    for (const task::Identity& who : below) { EXPECT_FALSE(task::lives(who)) << who.pid; }
   }
 }
 
@@ -201,7 +190,8 @@ TEST_F(LocalFaults, AForkBombIsPutOut) {
     const auto driver = open(record, with);
     const std::uint64_t id = use_cgroups ? 8 : 9;
     // Each process leaves for a session of its own and makes the next; bounded, should this test fail.
-    write(state + "/bomb", "#!/bin/sh\ntrap '' TERM\n[ \"$1\" -lt 2000 ] || exit 0\nsetsid \"$0\" $(($1 + 1)) &\nsetsid sleep 60 &\nexit 0\n");
+    write(state + "/bomb",
+          "#!/bin/sh\ntrap '' TERM\n[ \"$1\" -lt 2000 ] || exit 0\nsetsid \"$0\" $(($1 + 1)) &\nsetsid sleep 60 &\nexit 0\n");
     std::filesystem::permissions(state + "/bomb", std::filesystem::perms::owner_all);
     driver->start(shell(id, "setsid " + state + "/bomb 0 & exec sleep 600"));
     record.wait_started({id});
@@ -225,9 +215,7 @@ TEST_F(LocalFaults, AProgramThatEndsTakesItsHelpersAlong) {
 TEST_F(LocalFaults, StartingTwiceRunsOnce) {
   Record record;
   const auto driver = open(record);
-  for (int i = 0; i < 3; ++i) {
-    driver->start(shell(11, "echo run; sleep 0.1"));
-  }
+  for (int i = 0; i < 3; ++i) { driver->start(shell(11, "echo run; sleep 0.1")); }
   record.wait_exited({11});
   driver->start(shell(11, "echo run again"));
   ASSERT_TRUE(record.wait([&] { return record.exited({11}).size() == 2; }));
@@ -262,9 +250,7 @@ TEST_F(LocalFaults, ASecondSupervisorLeavesAtOnce) {
   driver->start(shell(12, "echo run; sleep 600"));
   record.wait_started({12});
   const task::Identity before = supervisor_of(12);
-  for (int i = 0; i < 5; ++i) {
-    EXPECT_EQ(supervise_by_hand(12), 0);
-  }
+  for (int i = 0; i < 5; ++i) { EXPECT_EQ(supervise_by_hand(12), 0); }
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_EQ(supervisor_of(12), before);
   driver->kill({12});

@@ -60,16 +60,13 @@ class LocalFullDisk : public LocalLimits {
     with.state = disk;
   }
   void TearDown() override {
-    if (!disk.empty()) {
-      EXPECT_EQ(umount2(disk.c_str(), MNT_DETACH), 0);
-    }
+    if (!disk.empty()) { EXPECT_EQ(umount2(disk.c_str(), MNT_DETACH), 0); }
     LocalTest::TearDown();
   }
   void fill() const {
     std::ofstream file(disk + "/full");
     const std::string block(4096, 'x');
-    while (file.write(block.data(), 4096).flush()) {
-    }
+    while (file.write(block.data(), 4096).flush()) {}
   }
   std::string disk;
   Options with;

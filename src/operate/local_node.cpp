@@ -18,20 +18,18 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string replica_label(const Task& task, const std::string& name) { return fmt::format("{}.{} {}", to_string(task.service), task.ordinal, name); }
+std::string replica_label(const Task& task, const std::string& name) {
+  return fmt::format("{}.{} {}", to_string(task.service), task.ordinal, name);
+}
 
 /// The inverse of replica_label.
 std::optional<std::pair<ServiceId, std::int64_t>> parse_replica_label(std::string_view label) {
   const std::size_t dot = label.find('.');
-  if (dot == std::string_view::npos) {
-    return std::nullopt;
-  }
+  if (dot == std::string_view::npos) { return std::nullopt; }
   const auto service = parse_id<ServiceTag>(label.substr(0, dot));
   std::int64_t ordinal = 0;
   const std::string_view rest = label.substr(dot + 1);
-  if (!service || std::from_chars(rest.data(), rest.data() + rest.size(), ordinal).ec != std::errc{}) {
-    return std::nullopt;
-  }
+  if (!service || std::from_chars(rest.data(), rest.data() + rest.size(), ordinal).ec != std::errc{}) { return std::nullopt; }
   return std::pair{*service, ordinal};
 }
 
@@ -51,45 +49,65 @@ void replace_all(std::vector<std::string>& words, std::string_view what, const s
 
 // Text from outside becomes UTF-8 here: the journal would write U+FFFD for anything else, and a replay must be what was.
 LocalNode::LocalNode(Host& host, boost::asio::io_context& rim, LocalNodeOptions options, MachineReport machine)
-    : host_(host), options_(std::move(options)), machine_(std::move(machine)),
-      health_(rim, {.ready = [&host](TaskId task, std::uint16_t port) { host.fact(ReplicaReady{task, port}); },
-                    .unready = [&host](TaskId task, const std::string& reason) { host.fact(ReplicaUnready{task, to_utf8(reason)}); }}) {}
+    : host_(host),
+      options_(std::move(options)),
+      machine_(std::move(machine)),
+      health_(rim, {.ready =
+                        [&host](TaskId task, std::uint16_t port) {
+                          host.fact(ReplicaReady{task, port});
+                        },
+                    .unready =
+                        [&host](TaskId task, const std::string& reason) {
+                          host.fact(ReplicaUnready{task, to_utf8(reason)});
+                        }}) {}
 
-Result<std::unique_ptr<LocalNode>> LocalNode::open(Host& host, boost::asio::io_context& rim, LocalNodeOptions options, MachineReport machine,
-                                                   const Catalogue& catalogue) {
+Result<std::unique_ptr<LocalNode>> LocalNode::open(Host& host, boost::asio::io_context& rim, LocalNodeOptions options,
+                                                   MachineReport machine, const Catalogue& catalogue) {
   std::unique_ptr<LocalNode> node(new LocalNode(host, rim, std::move(options), std::move(machine)));
   node->list_chips(catalogue);
   node->remember_folders();
   LocalNode* const self = node.get();  // outlives the driver, which it owns
-  local::Callbacks callbacks{
-      .on_started = [self](TaskId task, const local::Started& started) {
-        self->host_.fact(TaskStarted{task});
-        std::string path;
-        {
-          const std::lock_guard lock(self->mutex_);
-          const auto found = self->running_.find(task);
-          path = found == self->running_.end() ? std::string{} : found->second.health_path;
-        }
-        if (started.port > 0 && !path.empty()) {
-          self->health_.watch(task, static_cast<std::uint16_t>(started.port), path);
-        }
-      },
-      .on_start_failed = [self](TaskId task, const Error& error) {
-        self->health_.forget(task);
-        self->host_.fact(TaskStartFailed{task, to_utf8(error.message()), error.kind == ErrorKind::invalid});
-      },
-      .on_progress = [self](TaskId task, const local::Progress& progress) {
-        self->host_.fact(TaskProgressed{.task = task, .step = progress.step.value_or(0), .steps = progress.steps.value_or(0),
-                                        .loss_micro = scaled(progress.loss, 1e6), .tokens = progress.tokens.value_or(0),
-                                        .tokens_per_s_milli = scaled(progress.tokens_per_s, 1e3),
-                                        .eta = Nanos{scaled(progress.eta_s, 1e9)}, .checkpoint = to_utf8(progress.checkpoint)});
-      },
-      .on_exited = [self](TaskId task, const task::ExitReport& report) {
-        self->health_.forget(task);
-        self->host_.fact(TaskExited{.task = task, .code = report.code, .signal = report.signal, .lost = report.lost,
-                                    .message = to_utf8(report.message), .energy = self->energy_since_start(task)});
-      }};
-  TRY_ASSIGN(node->driver_, LocalDriver::open({.state = node->options_.engines.state, .supervisor = node->options_.supervisor}, std::move(callbacks)));
+  local::Callbacks callbacks{.on_started =
+                                 [self](TaskId task, const local::Started& started) {
+                                   self->host_.fact(TaskStarted{task});
+                                   std::string path;
+                                   {
+                                     const std::lock_guard lock(self->mutex_);
+                                     const auto found = self->running_.find(task);
+                                     path = found == self->running_.end() ? std::string{} : found->second.health_path;
+                                   }
+                                   if (started.port > 0 && !path.empty()) {
+                                     self->health_.watch(task, static_cast<std::uint16_t>(started.port), path);
+                                   }
+                                 },
+                             .on_start_failed =
+                                 [self](TaskId task, const Error& error) {
+                                   self->health_.forget(task);
+                                   self->host_.fact(TaskStartFailed{task, to_utf8(error.message()), error.kind == ErrorKind::invalid});
+                                 },
+                             .on_progress =
+                                 [self](TaskId task, const local::Progress& progress) {
+                                   self->host_.fact(TaskProgressed{.task = task,
+                                                                   .step = progress.step.value_or(0),
+                                                                   .steps = progress.steps.value_or(0),
+                                                                   .loss_micro = scaled(progress.loss, 1e6),
+                                                                   .tokens = progress.tokens.value_or(0),
+                                                                   .tokens_per_s_milli = scaled(progress.tokens_per_s, 1e3),
+                                                                   .eta = Nanos{scaled(progress.eta_s, 1e9)},
+                                                                   .checkpoint = to_utf8(progress.checkpoint)});
+                                 },
+                             .on_exited =
+                                 [self](TaskId task, const task::ExitReport& report) {
+                                   self->health_.forget(task);
+                                   self->host_.fact(TaskExited{.task = task,
+                                                               .code = report.code,
+                                                               .signal = report.signal,
+                                                               .lost = report.lost,
+                                                               .message = to_utf8(report.message),
+                                                               .energy = self->energy_since_start(task)});
+                                 }};
+  TRY_ASSIGN(node->driver_,
+             LocalDriver::open({.state = node->options_.engines.state, .supervisor = node->options_.supervisor}, std::move(callbacks)));
   return node;
 }
 
@@ -99,17 +117,13 @@ LocalNode::~LocalNode() {
     closing_ = true;
   }
   wake_.notify_all();
-  if (sampler_.joinable()) {
-    sampler_.join();
-  }
+  if (sampler_.joinable()) { sampler_.join(); }
 }
 
 void LocalNode::list_chips(const Catalogue& catalogue) {
   const auto kind_named = [this](const std::string& name) -> Kind& {
     const auto found = std::ranges::find(kinds_, name, [](const Kind& kind) { return kind.group.kind; });
-    if (found != kinds_.end()) {
-      return *found;
-    }
+    if (found != kinds_.end()) { return *found; }
     kinds_.push_back({.group = {.kind = name, .count = 0, .memory = {}, .power = {}, .price_per_hour = {}}, .chips = {}});
     return kinds_.back();
   };
@@ -126,35 +140,29 @@ void LocalNode::list_chips(const Catalogue& catalogue) {
   }
   if (options_.cpu_chips > 0) {
     for (Kind& kind : kinds_) {
-      if (machine_.chips[kind.chips.front().report].source != ChipSource::cpu) {
-        continue;
-      }
+      if (machine_.chips[kind.chips.front().report].source != ChipSource::cpu) { continue; }
       const std::vector<LocalChip> cores = std::move(kind.chips);
       kind.chips.clear();
       for (std::int64_t i = 0; i < options_.cpu_chips; ++i) {
         const auto core = static_cast<std::size_t>(i) % cores.size();
-        kind.chips.push_back({.report = cores[core].report, .sharers = (static_cast<std::size_t>(options_.cpu_chips) + cores.size() - 1 - core) / cores.size()});
+        kind.chips.push_back({.report = cores[core].report,
+                              .sharers = (static_cast<std::size_t>(options_.cpu_chips) + cores.size() - 1 - core) / cores.size()});
       }
     }
   }
-  for (Kind& kind : kinds_) {
-    kind.group.count = static_cast<std::int64_t>(kind.chips.size());
-  }
+  for (Kind& kind : kinds_) { kind.group.count = static_cast<std::int64_t>(kind.chips.size()); }
 }
 
 NodeJoined LocalNode::joined() const {
-  NodeJoined node{.name = to_utf8(options_.node_name.empty() ? machine_.hostname : options_.node_name), .memory = machine_.memory, .chips = {}};
-  for (const Kind& kind : kinds_) {
-    node.chips.push_back(kind.group);
-  }
+  NodeJoined node{
+      .name = to_utf8(options_.node_name.empty() ? machine_.hostname : options_.node_name), .memory = machine_.memory, .chips = {}};
+  for (const Kind& kind : kinds_) { node.chips.push_back(kind.group); }
   return node;
 }
 
 void LocalNode::attach(const Core& core) {
   const NodeId id = core.node_of(joined().name);
-  if (!id) {
-    return;
-  }
+  if (!id) { return; }
   const std::lock_guard lock(mutex_);
   for (const ChipId chip_id : core.node(id)->chips) {
     const Chip& chip = core.chip(chip_id);
@@ -195,9 +203,7 @@ void LocalNode::remember_folders() {
 std::vector<task::RankSpec> LocalNode::ranks_of(const Core& core, const Task& task) const {
   std::vector<task::RankSpec> ranks;
   for (std::size_t i = 0; i < task.chips.size(); ++i) {
-    if (i % static_cast<std::size_t>(task.chips_per_worker) == 0) {
-      ranks.emplace_back();
-    }
+    if (i % static_cast<std::size_t>(task.chips_per_worker) == 0) { ranks.emplace_back(); }
     task::RankSpec& rank = ranks.back();
     const Chip& chip = core.chip(task.chips[i]);
     const auto kind = std::ranges::find(kinds_, core.kind_name(chip.kind), [](const Kind& k) { return k.group.kind; });
@@ -206,14 +212,10 @@ std::vector<task::RankSpec> LocalNode::ranks_of(const Core& core, const Task& ta
     }
     const ChipReport& report = machine_.chips[kind->chips[static_cast<std::size_t>(chip.local)].report];
     for (const int pu : report.pus) {
-      if (std::ranges::find(rank.cpus, pu) == rank.cpus.end()) {
-        rank.cpus.push_back(pu);
-      }
+      if (std::ranges::find(rank.cpus, pu) == rank.cpus.end()) { rank.cpus.push_back(pu); }
     }
     rank.visible_variable = visible_devices_variable(report.source);
-    if (!report.device.empty()) {
-      rank.visible_devices.push_back(report.device);
-    }
+    if (!report.device.empty()) { rank.visible_devices.push_back(report.device); }
   }
   return ranks;
 }
@@ -234,9 +236,7 @@ Result<task::LaunchSpec> LocalNode::launch_of(const Core& core, const Task& task
     launch.checkpoint_dir = checkpoint_folder(options_.engines, job);
     launch.grace = job.spec.grace;
     launch.job = to_string(job.id);
-    if (job.array_index >= 0) {
-      launch.array_index = job.array_index;
-    }
+    if (job.array_index >= 0) { launch.array_index = job.array_index; }
     return launch;
   }
   const Service& service = *core.service(task.service);
@@ -288,9 +288,7 @@ void LocalNode::adopt(const Core& core, const std::vector<TaskId>& alive) {
       Running& running = running_[id];
       running.chips = task.chips;
       running.energy_mj.assign(task.chips.size(), -1);  // nobody measured while the centre was away
-      if (task.service) {
-        running.health_path = core.service(task.service)->spec.health;
-      }
+      if (task.service) { running.health_path = core.service(task.service)->spec.health; }
     }
   }
   driver_->adopt(alive);
@@ -300,6 +298,11 @@ ChipSample LocalNode::sample(ChipId chip) const {
   const std::lock_guard lock(mutex_);
   const auto found = report_of_.find(chip);
   return found == report_of_.end() || found->second >= samples_.size() ? ChipSample{} : samples_[found->second];
+}
+
+bool LocalNode::is_alive(TaskId task) const {
+  const std::lock_guard lock(mutex_);
+  return running_.contains(task);
 }
 
 std::optional<TaskId> LocalNode::attempt(JobId job, std::int64_t number) const {
@@ -329,9 +332,7 @@ void LocalNode::measure() {
     lock.lock();
     for (std::size_t i = 0; i < meters_.size() && i < sample.chips.size(); ++i) {
       meters_[i].whole = sample.chips[i].power.has_value();
-      if (sample.chips[i].power) {
-        meters_[i].energy_mj += energy(*sample.chips[i].power, span).value;
-      }
+      if (sample.chips[i].power) { meters_[i].energy_mj += energy(*sample.chips[i].power, span).value; }
     }
     samples_ = std::move(sample.chips);
     wake_.wait_for(lock, options_.sample_every, [this] { return closing_; });
@@ -341,9 +342,7 @@ void LocalNode::measure() {
 Millijoules LocalNode::energy_since_start(TaskId task) {
   const std::lock_guard lock(mutex_);
   const auto found = running_.find(task);
-  if (found == running_.end()) {
-    return {};
-  }
+  if (found == running_.end()) { return {}; }
   const Running running = std::move(found->second);
   running_.erase(found);
   Millijoules sum;
@@ -352,7 +351,8 @@ Millijoules LocalNode::energy_since_start(TaskId task) {
     if (running.energy_mj[i] < 0 || report == report_of_.end() || !meters_[report->second].whole) {
       return {};  // not measured: the core estimates
     }
-    sum += Millijoules{(meters_[report->second].energy_mj - running.energy_mj[i]) / static_cast<std::int64_t>(sharers_of_[running.chips[i]])};
+    sum +=
+        Millijoules{(meters_[report->second].energy_mj - running.energy_mj[i]) / static_cast<std::int64_t>(sharers_of_[running.chips[i]])};
   }
   return sum;
 }

@@ -24,9 +24,9 @@ namespace centrale {
 
 struct LocalNodeOptions {
   EngineOptions engines;
-  std::string supervisor;              // path of centrale-task
-  std::string node_name;               // empty: the host's
-  std::int64_t cpu_chips = 0;          // 0: one a core; else that many, sharing the cores
+  std::string supervisor;      // path of centrale-task
+  std::string node_name;       // empty: the host's
+  std::int64_t cpu_chips = 0;  // 0: one a core; else that many, sharing the cores
   std::chrono::milliseconds sample_every{2000};
 };
 
@@ -51,6 +51,8 @@ class LocalNode final : public Launcher {
   // From any thread.
   [[nodiscard]] ChipSample sample(ChipId chip) const;
   [[nodiscard]] const LocalDriver& driver() const { return *driver_; }
+  /// Was it started or adopted here, and has not been seen to end?
+  [[nodiscard]] bool is_alive(TaskId task) const;
   /// The task that was the job's attempt of that number; nothing when its folder is gone.
   [[nodiscard]] std::optional<TaskId> attempt(JobId job, std::int64_t number) const;
   /// The newest task that a replica had.
@@ -68,7 +70,7 @@ class LocalNode final : public Launcher {
 
   /// One chip as the core counts it.
   struct LocalChip {
-    std::size_t report = 0;        // index into machine_.chips; several share one when cpu_chips asks for more than there are
+    std::size_t report = 0;  // index into machine_.chips; several share one when cpu_chips asks for more than there are
     std::size_t sharers = 1;
   };
   struct Kind {
@@ -76,13 +78,13 @@ class LocalNode final : public Launcher {
     std::vector<LocalChip> chips;  // by Chip::local
   };
   struct Running {
-    std::string health_path;       // of a replica
+    std::string health_path;  // of a replica
     std::vector<ChipId> chips;
     std::vector<std::int64_t> energy_mj;  // of each chip at the start; -1: not measured
   };
   struct Meter {
     std::int64_t energy_mj = 0;
-    bool whole = false;            // every sample so far had a power
+    bool whole = false;  // every sample so far had a power
   };
 
   Host& host_;
@@ -91,7 +93,7 @@ class LocalNode final : public Launcher {
   std::vector<Kind> kinds_;
   HealthWatch health_;
 
-  mutable std::mutex mutex_;       // guards all below but the thread
+  mutable std::mutex mutex_;  // guards all below but the thread
   std::map<TaskId, Running> running_;
   std::map<std::pair<JobId, std::int64_t>, TaskId> attempts_;
   std::map<std::pair<ServiceId, std::int64_t>, TaskId> replicas_;

@@ -12,11 +12,11 @@ namespace centrale::local {
 namespace {
 
 constexpr std::string_view kPrefix = "@centrale ";
-constexpr std::size_t kLineMax = 4096;           // docs/task-contract.md
+constexpr std::size_t kLineMax = 4096;  // docs/task-contract.md
 constexpr std::size_t kChunk = 256UL * 1024;
 constexpr std::size_t kCheckpointNameMax = 1024;
-constexpr std::size_t kCheckpointsMax = 64;      // named between two reports; the newest are kept
-constexpr std::uint64_t kTail = 64UL * 1024;     // the newest line is here unless the program talks a lot
+constexpr std::size_t kCheckpointsMax = 64;             // named between two reports; the newest are kept
+constexpr std::uint64_t kTail = 64UL * 1024;            // the newest line is here unless the program talks a lot
 constexpr std::uint64_t kLongTail = 4UL * 1024 * 1024;  // checkpoints are rare; worth one long look
 constexpr std::uint64_t kRestMax = 64UL * 1024 * 1024;
 
@@ -26,13 +26,9 @@ using simdjson::dom::object;
 /// False when the field is there and is not a finite number >= `least`.
 bool number(const object& from, const char* key, double least, std::optional<double>& into) {
   element value;
-  if (from[key].get(value) != simdjson::SUCCESS) {
-    return true;
-  }
+  if (from[key].get(value) != simdjson::SUCCESS) { return true; }
   double parsed = 0;
-  if (value.get(parsed) != simdjson::SUCCESS || !std::isfinite(parsed) || parsed < least) {
-    return false;
-  }
+  if (value.get(parsed) != simdjson::SUCCESS || !std::isfinite(parsed) || parsed < least) { return false; }
   into = parsed;
   return true;
 }
@@ -45,24 +41,16 @@ bool count(const object& from, const char* key, std::optional<std::int64_t>& int
     return exact >= 0;
   }
   std::optional<double> parsed;
-  if (!number(from, key, 0, parsed) || parsed.value_or(0) > 9e15 || parsed.value_or(0) != std::floor(parsed.value_or(0))) {
-    return false;
-  }
-  if (parsed) {
-    into = static_cast<std::int64_t>(*parsed);
-  }
+  if (!number(from, key, 0, parsed) || parsed.value_or(0) > 9e15 || parsed.value_or(0) != std::floor(parsed.value_or(0))) { return false; }
+  if (parsed) { into = static_cast<std::int64_t>(*parsed); }
   return true;
 }
 
 }  // namespace
 
 LineKind read_progress_line(std::string_view line, Progress& progress) {
-  if (!line.starts_with(kPrefix)) {
-    return LineKind::other;
-  }
-  if (line.size() > kLineMax) {
-    return LineKind::malformed;
-  }
+  if (!line.starts_with(kPrefix)) { return LineKind::other; }
+  if (line.size() > kLineMax) { return LineKind::malformed; }
   thread_local simdjson::dom::parser parser;
   object fields;
   if (parser.parse(line.data() + kPrefix.size(), line.size() - kPrefix.size()).get(fields) != simdjson::SUCCESS) {
@@ -92,15 +80,11 @@ void ProgressFollower::take_line(std::string_view line) {
   known_.checkpoint.clear();
   const LineKind kind = read_progress_line(line, known_);
   known_.malformed += kind == LineKind::malformed ? 1 : 0;
-  if (kind != LineKind::progress) {
-    return;
-  }
+  if (kind != LineKind::progress) { return; }
   changed_ = true;
   if (!known_.checkpoint.empty()) {
     checkpoints_.push_back(known_.checkpoint);
-    if (checkpoints_.size() > kCheckpointsMax) {
-      checkpoints_.pop_front();
-    }
+    if (checkpoints_.size() > kCheckpointsMax) { checkpoints_.pop_front(); }
   }
 }
 
@@ -116,9 +100,7 @@ void ProgressFollower::take_bytes(std::string_view bytes) {
       skipping_ = true;
     }
     if (newline == std::string_view::npos) {
-      if (!skipping_) {
-        partial_ += piece;
-      }
+      if (!skipping_) { partial_ += piece; }
       return;
     }
     if (!skipping_ && partial_.empty()) {
@@ -143,9 +125,7 @@ bool ProgressFollower::read(std::size_t bytes) {
       skipping_ = chunk->offset != 0;
     }
     offset_ = chunk->next_offset;
-    if (chunk->bytes.empty()) {
-      return false;
-    }
+    if (chunk->bytes.empty()) { return false; }
     take_bytes(chunk->bytes);
     done += chunk->bytes.size();
   }
@@ -163,13 +143,9 @@ void ProgressFollower::begin_at_end() {
     offset_ = size > window ? size - window - 1 : 0;
     skipping_ = offset_ != 0;
     read(static_cast<std::size_t>(size - offset_));
-    if (!checkpoints_.empty() || size <= window) {
-      break;
-    }
+    if (!checkpoints_.empty() || size <= window) { break; }
   }
-  if (checkpoints_.size() > 1) {
-    checkpoints_.erase(checkpoints_.begin(), checkpoints_.end() - 1);
-  }
+  if (checkpoints_.size() > 1) { checkpoints_.erase(checkpoints_.begin(), checkpoints_.end() - 1); }
 }
 
 void ProgressFollower::read_rest() {
@@ -180,8 +156,7 @@ void ProgressFollower::read_rest() {
     partial_.clear();
     skipping_ = true;
   }
-  while (read(kChunk)) {
-  }
+  while (read(kChunk)) {}
   if (!skipping_ && !partial_.empty()) {
     take_line(partial_);  // a program that is killed leaves no newline
   }
@@ -189,18 +164,14 @@ void ProgressFollower::read_rest() {
 }
 
 std::vector<Progress> ProgressFollower::take(std::int64_t now_ns) {
-  if (!changed_ || now_ns - reported_ns_ < kReportEvery) {
-    return {};
-  }
+  if (!changed_ || now_ns - reported_ns_ < kReportEvery) { return {}; }
   reported_ns_ = now_ns;
   return take_rest();
 }
 
 std::vector<Progress> ProgressFollower::take_rest() {
   std::vector<Progress> reports;
-  if (!changed_) {
-    return reports;
-  }
+  if (!changed_) { return reports; }
   changed_ = false;
   known_.checkpoint.clear();
   for (std::string& name : checkpoints_) {
@@ -208,9 +179,7 @@ std::vector<Progress> ProgressFollower::take_rest() {
     reports.back().checkpoint = std::move(name);
   }
   checkpoints_.clear();
-  if (reports.empty()) {
-    reports.push_back(known_);
-  }
+  if (reports.empty()) { reports.push_back(known_); }
   return reports;
 }
 

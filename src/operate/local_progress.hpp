@@ -16,7 +16,7 @@ struct Progress {
   std::optional<double> loss;
   std::optional<std::int64_t> tokens;  // cumulative over the job
   std::optional<double> tokens_per_s, eta_s;
-  std::string checkpoint;     // complete since the last report; empty: none
+  std::string checkpoint;      // complete since the last report; empty: none
   std::int64_t malformed = 0;  // lines so far that began like ours and were not
 };
 

@@ -51,9 +51,7 @@ TEST(ProgressLine, TakesNothingOfALineThatIsWrong) {
 }
 
 TEST(ProgressLine, LeavesOtherOutputAlone) {
-  for (const char* line : {"", "step 1", " @centrale {}", "@centrale", "@centrale{}", "@Centrale {}"}) {
-    read(line, LineKind::other);
-  }
+  for (const char* line : {"", "step 1", " @centrale {}", "@centrale", "@centrale{}", "@Centrale {}"}) { read(line, LineKind::other); }
 }
 
 class Follower : public testing::Test {
@@ -90,13 +88,13 @@ TEST_F(Follower, IsTheSameInAnySizeOfBite) {
   std::string text;
   for (int i = 0; i < 40; ++i) {
     text += "noise " + std::string(static_cast<std::size_t>(i) * 7, 'x') + "\n" + step(i) +
-            (i % 10 == 0 ? "@centrale {\"checkpoint\":\"c" + std::to_string(i) + "\"}\n" : "") + std::string(i == 20 ? 9000 : 0, '@') + "\n";
+            (i % 10 == 0 ? "@centrale {\"checkpoint\":\"c" + std::to_string(i) + "\"}\n" : "") + std::string(i == 20 ? 9000 : 0, '@') +
+            "\n";
   }
   put(text);
   for (const std::size_t bite : {1UL, 3UL, 64UL, 4095UL, 4096UL, 100000UL}) {
     ProgressFollower follower(path);
-    while (follower.read(bite)) {
-    }
+    while (follower.read(bite)) {}
     const std::vector<Progress> reports = follower.take_rest();
     ASSERT_EQ(reports.size(), 4U) << bite;
     EXPECT_EQ(reports[3].checkpoint, "c30");
@@ -115,9 +113,7 @@ TEST_F(Follower, ReportsAtMostFourTimesASecondAndLosesNoCheckpoint) {
     follower.read(1 << 20);
     for (const Progress& each : follower.take(kSecond * 1000 + i * (kSecond / 100))) {
       ++reports;
-      if (!each.checkpoint.empty()) {
-        checkpoints.push_back(each.checkpoint);
-      }
+      if (!each.checkpoint.empty()) { checkpoints.push_back(each.checkpoint); }
     }
   }
   EXPECT_LE(reports, 9U);
@@ -127,9 +123,7 @@ TEST_F(Follower, ReportsAtMostFourTimesASecondAndLosesNoCheckpoint) {
 
 TEST_F(Follower, AFloodOfCheckpointsKeepsTheNewest) {
   ProgressFollower follower(path);
-  for (int i = 0; i < 1000; ++i) {
-    put("@centrale {\"checkpoint\":\"c" + std::to_string(i) + "\"}\n");
-  }
+  for (int i = 0; i < 1000; ++i) { put("@centrale {\"checkpoint\":\"c" + std::to_string(i) + "\"}\n"); }
   follower.read(1 << 20);
   const std::vector<Progress> reports = follower.take_rest();
   EXPECT_EQ(reports.size(), 64U);
@@ -139,8 +133,7 @@ TEST_F(Follower, AFloodOfCheckpointsKeepsTheNewest) {
 TEST_F(Follower, ALineWithoutEndCostsNoMemoryAndIsCounted) {
   ProgressFollower follower(path);
   put("@centrale {\"step\":1,\"x\":\"" + std::string(3'000'000, 'y'));
-  while (follower.read(1 << 16)) {
-  }
+  while (follower.read(1 << 16)) {}
   put("\"}\n" + step(2));
   follower.read(1 << 20);
   const std::vector<Progress> reports = follower.take_rest();
@@ -151,9 +144,7 @@ TEST_F(Follower, ALineWithoutEndCostsNoMemoryAndIsCounted) {
 
 TEST_F(Follower, BeginsAtTheEndOfALongFile) {
   put("@centrale {\"checkpoint\":\"old\"}\n@centrale {\"checkpoint\":\"c1\",\"steps\":77}\n");
-  for (int i = 0; i < 10'000; ++i) {
-    put(i % 100 == 0 ? step(i) : "a line that says nothing to anybody\n");
-  }
+  for (int i = 0; i < 10'000; ++i) { put(i % 100 == 0 ? step(i) : "a line that says nothing to anybody\n"); }
   ProgressFollower follower(path);
   follower.begin_at_end();
   std::vector<Progress> reports = follower.take_rest();

@@ -31,16 +31,12 @@ std::string new_mark() {
 
 Result<task::Launch> describe(const FolderOptions& options, const task::LaunchSpec& spec, const std::string& folder, Ports& ports) {
   task::Launch launch{.spec = spec, .base_env = options.base_env, .mark = new_mark(), .log_max = options.log_max};
-  if (launch.spec.work_dir.empty()) {
-    launch.spec.work_dir = folder + "/work";
-  }
+  if (launch.spec.work_dir.empty()) { launch.spec.work_dir = folder + "/work"; }
   if (spec.wants_port) {
     TRY_ASSIGN(launch.port, ports.take());
     task::put_port(launch.spec.argv, launch.port);
   }
-  if (spec.ranks.size() > 1) {
-    TRY_ASSIGN(launch.master_port, ports.take());
-  }
+  if (spec.ranks.size() > 1) { TRY_ASSIGN(launch.master_port, ports.take()); }
   if (!options.cgroup_parent.empty()) {
     launch.cgroup = fmt::format("{}/centrale-{}-{}", options.cgroup_parent, to_string(spec.task), launch.mark.substr(0, 16));
   }
@@ -64,15 +60,9 @@ Result<task::Launch> make_task_folder(const FolderOptions& options, const task::
   if (access((folder + "/task.json").c_str(), F_OK) != 0) {
     TRY_ASSIGN(const task::Launch launch, describe(options, spec, folder, ports));
     Result<void> done = task::make_folders(launch.spec.work_dir, 0755);
-    if (done && !launch.spec.checkpoint_dir.empty()) {
-      done = task::make_folders(launch.spec.checkpoint_dir, 0755);
-    }
-    if (done && launch.port != 0) {
-      done = task::write_atomic(folder + "/port", fmt::format("{}\n", launch.port));
-    }
-    if (done) {
-      done = task::write_once(folder + "/task.json", task::to_json(launch));
-    }
+    if (done && !launch.spec.checkpoint_dir.empty()) { done = task::make_folders(launch.spec.checkpoint_dir, 0755); }
+    if (done && launch.port != 0) { done = task::write_atomic(folder + "/port", fmt::format("{}\n", launch.port)); }
+    if (done) { done = task::write_once(folder + "/task.json", task::to_json(launch)); }
     if (!done) {
       ports.release(launch.port);
       ports.release(launch.master_port);
@@ -84,9 +74,7 @@ Result<task::Launch> make_task_folder(const FolderOptions& options, const task::
 
 Result<Spawned> spawn_supervisor(const std::string& program, const std::string& folder, const task::Environment& environment) {
   int ends[2] = {-1, -1};
-  if (pipe2(ends, O_CLOEXEC) != 0) {
-    return task::io_failure("make a pipe", folder, errno);
-  }
+  if (pipe2(ends, O_CLOEXEC) != 0) { return task::io_failure("make a pipe", folder, errno); }
   Spawned spawned{.child = 0, .reply = Fd(ends[0])};
   const Fd to(ends[1]);
   fcntl(ends[0], F_SETFL, O_NONBLOCK);
@@ -101,19 +89,15 @@ Result<Spawned> spawn_supervisor(const std::string& program, const std::string& 
   posix_spawnattr_init(&attributes);
   sigset_t all;
   sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &all);     // a request to stop waits until it can be served
+  posix_spawnattr_setsigmask(&attributes, &all);  // a request to stop waits until it can be served
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
   std::vector<std::string> words{program, folder};
   std::vector<std::string> variables;
-  for (const auto& [name, value] : environment) {
-    variables.push_back(name + "=" + value);
-  }
+  for (const auto& [name, value] : environment) { variables.push_back(name + "=" + value); }
   const auto pointers = [](std::vector<std::string>& texts) {
     std::vector<char*> each;
-    for (std::string& text : texts) {
-      each.push_back(text.data());
-    }
+    for (std::string& text : texts) { each.push_back(text.data()); }
     each.push_back(nullptr);
     return each;
   };
@@ -134,9 +118,7 @@ Found look(const std::string& folder) {
     found.condition = Condition::ended;
     return found;
   }
-  if (access((folder + "/task.json").c_str(), F_OK) != 0) {
-    return found;
-  }
+  if (access((folder + "/task.json").c_str(), F_OK) != 0) { return found; }
   Result<Fd> lock = task::open_lock(folder);
   if (!lock) {
     found.condition = Condition::held;  // out of descriptors, most likely: better asked again than guessed
@@ -169,34 +151,22 @@ bool clear_leftovers(const std::string& folder, TaskId task, task::ExitReport& r
     for (int looks = 0; looks < kLooks; ++looks) {
       const std::size_t found = task::signal_with_environment(task::kMarkVariable, launch->mark, SIGKILL);
       marked += found;
-      if (found == 0) {
-        break;
-      }
+      if (found == 0) { break; }
     }
   }
   for (const task::RankProcess& rank : task::read_ranks(folder)) {
-    if (task::lives(rank.who)) {
-      left.push_back(rank.who);
-    }
+    if (task::lives(rank.who)) { left.push_back(rank.who); }
   }
   const Result<Fd> lock = task::open_lock(folder);
   const bool locked = lock && task::try_lock(*lock);
   if (lock && !locked) {
     for (const Identity& who : task::with_open_file(folder + "/lock")) {
-      if (!is_centre(who)) {
-        left.push_back(who);
-      }
+      if (!is_centre(who)) { left.push_back(who); }
     }
   }
-  for (const Identity& who : left) {
-    task::send_signal(who, SIGKILL);
-  }
-  if (!locked || marked > 0 || !left.empty() || (launch && task::cgroup_is_populated(launch->cgroup))) {
-    return false;
-  }
-  if (launch) {
-    task::remove_cgroup(launch->cgroup);
-  }
+  for (const Identity& who : left) { task::send_signal(who, SIGKILL); }
+  if (!locked || marked > 0 || !left.empty() || (launch && task::cgroup_is_populated(launch->cgroup))) { return false; }
+  if (launch) { task::remove_cgroup(launch->cgroup); }
   if (const Result<task::ExitReport> there = task::read_exit(folder)) {
     report = *there;  // another centre was quicker
     return true;
@@ -210,8 +180,12 @@ bool clear_leftovers(const std::string& folder, TaskId task, task::ExitReport& r
 }
 
 void give_up(const Fd& lock, const std::string& folder, TaskId task, task::ExitReport& report) {
-  report = {.task = task, .started = false, .lost = true, .message = "the centre ended before it could start it",
-            .error = ErrorKind::unavailable, .ended = task::now()};
+  report = {.task = task,
+            .started = false,
+            .lost = true,
+            .message = "the centre ended before it could start it",
+            .error = ErrorKind::unavailable,
+            .ended = task::now()};
   if (lock && !task::save_exit(folder, report)) {
     // No space for a report; the few bytes of the record nearly always fit, and they serve as well. Nobody lives under
     // this identity: ours in its place would make this centre look like the supervisor.

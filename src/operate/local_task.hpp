@@ -15,8 +15,8 @@
 namespace centrale::local {
 
 struct FolderOptions {
-  std::string state;               // absolute
-  std::string cgroup_parent;       // empty: no control groups
+  std::string state;          // absolute
+  std::string cgroup_parent;  // empty: no control groups
   task::Environment base_env;
   Bytes log_max;
 };
@@ -28,8 +28,7 @@ struct Spawned {
   pid_t child = 0;  // ends at once: the supervisor is its child, not ours
   task::Fd reply;   // not blocking; one line comes (task/reply.hpp)
 };
-[[nodiscard]] Result<Spawned> spawn_supervisor(const std::string& program, const std::string& folder,
-                                               const task::Environment& environment);
+[[nodiscard]] Result<Spawned> spawn_supervisor(const std::string& program, const std::string& folder, const task::Environment& environment);
 
 enum class Condition {
   missing,  // no folder, or no task.json in it

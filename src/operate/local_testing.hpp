@@ -36,9 +36,7 @@ inline constexpr std::chrono::seconds kLong{30};
 template <class Condition>
 bool eventually(Condition condition) {
   for (const auto end = std::chrono::steady_clock::now() + kLong; std::chrono::steady_clock::now() < end;) {
-    if (condition()) {
-      return true;
-    }
+    if (condition()) { return true; }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return false;

@@ -27,7 +27,7 @@ constexpr std::int64_t kClearEvery = 50 * kMillisecond;
 // For a supervisor that was told to kill its task. Generous: it may be fighting a fork bomb on a busy machine, and is
 // better at it than we are.
 constexpr std::int64_t kReaction = 60'000 * kMillisecond;
-constexpr std::size_t kFollowBytes = 8UL * 1024 * 1024;   // of one task at a time
+constexpr std::size_t kFollowBytes = 8UL * 1024 * 1024;  // of one task at a time
 constexpr std::size_t kReplyMax = 256UL * 1024;
 
 std::int64_t steady_ns() {
@@ -37,9 +37,7 @@ std::int64_t steady_ns() {
 task::Environment base_environment() {
   task::Environment kept;
   for (const char* name : {"PATH", "HOME", "LANG", "TMPDIR"}) {
-    if (const char* value = getenv(name)) {
-      kept.emplace_back(name, value);
-    }
+    if (const char* value = getenv(name)) { kept.emplace_back(name, value); }
   }
   return kept;
 }
@@ -74,13 +72,9 @@ void Watch::start(const task::LaunchSpec& spec) {
   now.folder = task::task_folder(options_.state, id);
   now.adopted = false;
   now.wanted = true;
-  if (access((now.folder + "/exit.json").c_str(), F_OK) == 0) {
-    return read_end(task);
-  }
+  if (access((now.folder + "/exit.json").c_str(), F_OK) == 0) { return read_end(task); }
   const Result<task::Launch> launch = make_task_folder(folders_, spec, ports_);
-  if (!launch) {
-    return report_start_failed(task, launch.error());
-  }
+  if (!launch) { return report_start_failed(task, launch.error()); }
   now.port = launch->port;
   now.master_port = launch->master_port;
   spawn(task);
@@ -89,9 +83,7 @@ void Watch::start(const task::LaunchSpec& spec) {
 void Watch::spawn(Each task) {
   Watched& now = task->second;
   Result<Spawned> spawned = spawn_supervisor(options_.supervisor, now.folder, folders_.base_env);
-  if (!spawned) {
-    return report_start_failed(task, spawned.error());
-  }
+  if (!spawned) { return report_start_failed(task, spawned.error()); }
   now.child = spawned->child;
   now.reply = std::move(spawned->reply);
   now.reply_text.clear();
@@ -105,16 +97,12 @@ void Watch::read_reply(Each task) {
   while ((got = read(now.reply.get(), buffer, sizeof buffer)) > 0 && now.reply_text.size() < kReplyMax) {
     now.reply_text.append(buffer, static_cast<std::size_t>(got));
   }
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-    return;
-  }
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) { return; }
   now.reply.reset();
   waitpid(now.child, nullptr, 0);  // it ended when it had made the supervisor
   now.child = 0;
   const std::optional<task::Reply> reply = task::parse_reply(now.reply_text);
-  if (reply && reply->answer == task::Answer::error) {
-    return report_start_failed(task, reply->error);
-  }
+  if (reply && reply->answer == task::Answer::error) { return report_start_failed(task, reply->error); }
   now.adopted = !(reply && reply->answer == task::Answer::started);
   if (!now.adopted) {
     // It may be over by now; that it ran is told first.
@@ -128,13 +116,9 @@ void Watch::examine(Each task, bool after_spawn) {
   Watched& now = task->second;
   const Found found = look(now.folder);
   switch (found.condition) {
-    case Condition::running:
-      return watch_supervisor(task, found.record);
-    case Condition::ended:
-      return read_end(task);
-    case Condition::lost:
-      now.state = State::clearing;
-      return clear(task);
+    case Condition::running: return watch_supervisor(task, found.record);
+    case Condition::ended: return read_end(task);
+    case Condition::lost: now.state = State::clearing; return clear(task);
     case Condition::held:
       now.state = State::looking;
       now.next_ns = steady_ns() + kLookEvery;
@@ -144,8 +128,8 @@ void Watch::examine(Each task, bool after_spawn) {
       if (after_spawn) {
         task::ExitReport report;
         give_up(found.lock, now.folder, task->first, report);
-        return report_start_failed(task, {ErrorKind::io, "the supervisor ended before it started anything",
-                                          now.folder + "/supervisor.err", "that file may say why"});
+        return report_start_failed(task, {ErrorKind::io, "the supervisor ended before it started anything", now.folder + "/supervisor.err",
+                                          "that file may say why"});
       }
       if (now.state != State::waiting) {
         now.state = State::waiting;
@@ -194,9 +178,7 @@ void Watch::watch_supervisor(Each task, const task::LockRecord& record) {
     }
   }
   tell_started(task, record);
-  if (now.stop_wanted) {
-    ask(now, *now.stop_wanted);
-  }
+  if (now.stop_wanted) { ask(now, *now.stop_wanted); }
 }
 
 void Watch::supervisor_ended(Each task) {
@@ -212,9 +194,7 @@ void Watch::supervisor_ended(Each task) {
 void Watch::clear(Each task) {
   Watched& now = task->second;
   task::ExitReport report;
-  if (clear_leftovers(now.folder, task->first, report)) {
-    return report_end(task, report);
-  }
+  if (clear_leftovers(now.folder, task->first, report)) { return report_end(task, report); }
   now.next_ns = steady_ns() + kClearEvery;
 }
 
@@ -223,9 +203,7 @@ void Watch::read_end(Each task) {
   if (!report) {  // damaged by a crash of the machine: nothing runs, and that is what matters
     report = task::ExitReport{.task = task->first, .lost = true, .message = report.error().message(), .ended = task::now()};
   }
-  if (!report->started && !report->lost) {
-    return report_start_failed(task, {report->error, report->message, "", report->remedy});
-  }
+  if (!report->started && !report->lost) { return report_start_failed(task, {report->error, report->message, "", report->remedy}); }
   report_end(task, *report);
 }
 
@@ -235,29 +213,21 @@ void Watch::report_end(Each task, const task::ExitReport& report) {
   if (now.wanted && callbacks_.on_progress && report.started) {
     if (now.supervisor_pid == 0) {  // it ended before it could be followed
       now.progress = ProgressFollower(task::log_path(now.folder, 0, false));
-      if (now.adopted) {
-        now.progress.begin_at_end();
-      }
+      if (now.adopted) { now.progress.begin_at_end(); }
     }
     now.progress.read_rest();
-    for (const Progress& progress : now.progress.take_rest()) {
-      callbacks_.on_progress(id, progress);
-    }
+    for (const Progress& progress : now.progress.take_rest()) { callbacks_.on_progress(id, progress); }
   }
   const bool wanted = now.wanted;
   retire(id);
-  if (wanted && callbacks_.on_exited) {
-    callbacks_.on_exited(id, report);
-  }
+  if (wanted && callbacks_.on_exited) { callbacks_.on_exited(id, report); }
 }
 
 void Watch::report_start_failed(Each task, const Error& error) {
   const TaskId id = task->first;
   const bool wanted = task->second.wanted;
   retire(id);
-  if (wanted && callbacks_.on_start_failed) {
-    callbacks_.on_start_failed(id, error);
-  }
+  if (wanted && callbacks_.on_start_failed) { callbacks_.on_start_failed(id, error); }
 }
 
 void Watch::retire(TaskId id) {
@@ -275,9 +245,7 @@ void Watch::retire(TaskId id) {
 
 void Watch::ask(Watched& task, Nanos grace) {
   ask_to_stop(task.supervisor, grace);
-  if (grace.value == 0) {
-    task.kill_at_ns = steady_ns() + kReaction;
-  }
+  if (grace.value == 0) { task.kill_at_ns = steady_ns() + kReaction; }
 }
 
 void Watch::stop(TaskId id, Nanos grace) {
@@ -312,9 +280,7 @@ void Watch::adopt(const std::vector<TaskId>& alive) {
 void Watch::adopt_strangers() {
   std::vector<TaskId> found;
   DIR* folder = opendir((options_.state + "/tasks").c_str());
-  if (folder == nullptr) {
-    return;
-  }
+  if (folder == nullptr) { return; }
   while (const dirent* entry = readdir(folder)) {
     const std::string_view name = entry->d_name;
     if (const auto id = parse_id<TaskTag>(name); id && !tasks_.contains(*id) && !finished_.contains(*id)) {
@@ -351,14 +317,10 @@ void Watch::forget(TaskId id) {
 
 void Watch::follow(Each task) {
   Watched& now = task->second;
-  if (!now.wanted || !callbacks_.on_progress) {
-    return;
-  }
+  if (!now.wanted || !callbacks_.on_progress) { return; }
   now.progress.read(kFollowBytes);
   const TaskId id = task->first;
-  for (const Progress& progress : now.progress.take(steady_ns())) {
-    callbacks_.on_progress(id, progress);
-  }
+  for (const Progress& progress : now.progress.take(steady_ns())) { callbacks_.on_progress(id, progress); }
 }
 
 std::vector<pollfd> Watch::descriptors() const {
@@ -388,8 +350,7 @@ int Watch::timeout_ms() const {
 void Watch::step(Each task) {
   Watched& now = task->second;
   switch (now.state) {
-    case State::spawning:
-      return;
+    case State::spawning: return;
     case State::running:
       now.next_ns = steady_ns() + kFollowEvery;
       if (now.kill_at_ns != 0 && steady_ns() > now.kill_at_ns) {
@@ -397,33 +358,25 @@ void Watch::step(Each task) {
         syscall(SYS_pidfd_send_signal, now.supervisor.get(), SIGKILL, nullptr, 0);
       }
       return follow(task);
-    case State::clearing:
-      return clear(task);
+    case State::clearing: return clear(task);
     case State::waiting:
-    case State::looking:
-      return examine(task, false);
+    case State::looking: return examine(task, false);
   }
 }
 
 void Watch::turn(const std::vector<pollfd>& polled) {
   std::vector<int> ready;
   for (const pollfd& each : polled) {
-    if (each.revents != 0) {
-      ready.push_back(each.fd);
-    }
+    if (each.revents != 0) { ready.push_back(each.fd); }
   }
   std::sort(ready.begin(), ready.end());
   const auto is_ready = [&ready](const task::Fd& fd) { return std::binary_search(ready.begin(), ready.end(), fd.get()); };
   // By id: a callback, or the end of a task, may change the map.
   std::vector<TaskId> ids;
-  for (const auto& [id, task] : tasks_) {
-    ids.push_back(id);
-  }
+  for (const auto& [id, task] : tasks_) { ids.push_back(id); }
   for (const TaskId id : ids) {
     const auto task = tasks_.find(id);
-    if (task == tasks_.end()) {
-      continue;
-    }
+    if (task == tasks_.end()) { continue; }
     if (task->second.state == State::spawning && is_ready(task->second.reply)) {
       read_reply(task);
     } else if (task->second.state == State::running && is_ready(task->second.supervisor)) {

@@ -44,21 +44,21 @@ class Watch {
   struct Watched {
     std::string folder;
     State state = State::looking;
-    bool wanted = true;   // false: nobody asked for it; its end is not reported
+    bool wanted = true;  // false: nobody asked for it; its end is not reported
     bool adopted = true;
-    bool told = false;    // on_started was called
-    pid_t child = 0;      // spawning: to be waited for
-    task::Fd reply;       // spawning
+    bool told = false;  // on_started was called
+    pid_t child = 0;    // spawning: to be waited for
+    task::Fd reply;     // spawning
     std::string reply_text;
     task::Fd supervisor;  // running
     std::int64_t supervisor_pid = 0;
     ProgressFollower progress{""};
     int port = 0;
     int master_port = 0;
-    std::int64_t next_ns = 0;             // when to look at it again, in every state but running
-    std::int64_t patience_ns = 0;         // waiting, looking: until when
-    std::int64_t kill_at_ns = 0;          // running: SIGKILL for the supervisor itself; 0: not
-    std::optional<Nanos> stop_wanted;     // asked for before it ran
+    std::int64_t next_ns = 0;          // when to look at it again, in every state but running
+    std::int64_t patience_ns = 0;      // waiting, looking: until when
+    std::int64_t kill_at_ns = 0;       // running: SIGKILL for the supervisor itself; 0: not
+    std::optional<Nanos> stop_wanted;  // asked for before it ran
   };
   using Each = std::map<TaskId, Watched>::iterator;
 

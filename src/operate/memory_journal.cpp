@@ -23,13 +23,10 @@ Result<std::uint64_t> read_events(MemoryDisk& disk, std::uint64_t from, std::uin
     {
       const std::lock_guard guard(disk.mutex);
       if (next < disk.first) {
-        return fail(ErrorKind::not_found,
-                    fmt::format("event {} is no longer kept; the history begins at event {}", next, disk.first),
+        return fail(ErrorKind::not_found, fmt::format("event {} is no longer kept; the history begins at event {}", next, disk.first),
                     kWhere);
       }
-      if (next > last_of(disk)) {
-        return next;
-      }
+      if (next > last_of(disk)) { return next; }
       event = disk.events[next - disk.first];
     }
     TRY(visit({next, event.time_ns, event.payload}));
@@ -50,9 +47,7 @@ class MemoryJournalReader final : public JournalReader {
   Result<std::optional<Snapshot>> snapshot_at(std::uint64_t sequence) override {
     const std::lock_guard guard(disk_->mutex);
     const auto after = disk_->snapshots.upper_bound(sequence);
-    if (after == disk_->snapshots.begin()) {
-      return std::nullopt;
-    }
+    if (after == disk_->snapshots.begin()) { return std::nullopt; }
     const auto& [at, bytes] = *std::prev(after);
     return Snapshot{at, bytes};
   }
@@ -63,15 +58,11 @@ class MemoryJournalReader final : public JournalReader {
 
 }  // namespace
 
-MemoryJournal::MemoryJournal(std::shared_ptr<MemoryDisk> disk, const JournalOptions& options)
-    : disk_(std::move(disk)), options_(options) {}
+MemoryJournal::MemoryJournal(std::shared_ptr<MemoryDisk> disk, const JournalOptions& options) : disk_(std::move(disk)), options_(options) {}
 
-Result<std::unique_ptr<MemoryJournal>> MemoryJournal::open(std::shared_ptr<MemoryDisk> disk,
-                                                           const JournalOptions& options) {
+Result<std::unique_ptr<MemoryJournal>> MemoryJournal::open(std::shared_ptr<MemoryDisk> disk, const JournalOptions& options) {
   const std::lock_guard guard(disk->mutex);
-  if (disk->open) {
-    return fail(ErrorKind::conflict, "another centre has this journal open", kWhere, "stop it first");
-  }
+  if (disk->open) { return fail(ErrorKind::conflict, "another centre has this journal open", kWhere, "stop it first"); }
   disk->open = true;
   return std::unique_ptr<MemoryJournal>(new MemoryJournal(disk, options));
 }
@@ -100,32 +91,22 @@ Result<Recovered> MemoryJournal::recover(const VisitSnapshot& visit_snapshot, co
 
 template <class Write>
 Result<void> MemoryJournal::write(const Write& commit) {
-  if (crashed_) {
-    return fail(ErrorKind::io, "the journal has crashed", kWhere);
-  }
-  if (fail_next_) {
-    return std::unexpected(*std::exchange(fail_next_, std::nullopt));
-  }
+  if (crashed_) { return fail(ErrorKind::io, "the journal has crashed", kWhere); }
+  if (fail_next_) { return std::unexpected(*std::exchange(fail_next_, std::nullopt)); }
   crashed_ = crash_after_ && (*crash_after_)-- == 0;
   if (!crashed_ || crash_ == Crash::after_commit) {
     const std::lock_guard guard(disk_->mutex);
     commit();
   }
-  if (crashed_) {
-    return fail(ErrorKind::io, "the journal has crashed", kWhere);
-  }
+  if (crashed_) { return fail(ErrorKind::io, "the journal has crashed", kWhere); }
   return {};
 }
 
 Result<void> MemoryJournal::append(std::span<const Record> batch) {
   ensure_appendable(batch, last_sequence());
-  if (batch.empty()) {
-    return {};
-  }
+  if (batch.empty()) { return {}; }
   return write([&] {
-    for (const Record& record : batch) {
-      disk_->events.push_back({record.time_ns, std::string(record.payload)});
-    }
+    for (const Record& record : batch) { disk_->events.push_back({record.time_ns, std::string(record.payload)}); }
   });
 }
 
@@ -143,16 +124,10 @@ Result<void> MemoryJournal::save_snapshot(std::uint64_t sequence, std::string_vi
 
 void MemoryJournal::forget_history() {
   std::vector<std::uint64_t> sequences;
-  for (const auto& [sequence, bytes] : disk_->snapshots) {
-    sequences.push_back(sequence);
-  }
+  for (const auto& [sequence, bytes] : disk_->snapshots) { sequences.push_back(sequence); }
   const Retention retention = retain(sequences, disk_->first, last_of(*disk_), options_.history_max);
-  for (; disk_->first <= retention.forget_events_through; ++disk_->first) {
-    disk_->events.pop_front();
-  }
-  for (const std::uint64_t sequence : retention.forget_snapshots) {
-    disk_->snapshots.erase(sequence);
-  }
+  for (; disk_->first <= retention.forget_events_through; ++disk_->first) { disk_->events.pop_front(); }
+  for (const std::uint64_t sequence : retention.forget_snapshots) { disk_->snapshots.erase(sequence); }
 }
 
 std::uint64_t MemoryJournal::last_sequence() const {
@@ -160,8 +135,6 @@ std::uint64_t MemoryJournal::last_sequence() const {
   return last_of(*disk_);
 }
 
-Result<std::unique_ptr<JournalReader>> MemoryJournal::open_reader() const {
-  return std::make_unique<MemoryJournalReader>(disk_);
-}
+Result<std::unique_ptr<JournalReader>> MemoryJournal::open_reader() const { return std::make_unique<MemoryJournalReader>(disk_); }
 
 }  // namespace centrale

@@ -26,8 +26,7 @@ struct MemoryDisk {
 class MemoryJournal final : public Journal {
  public:
   /// conflict: the disk is open already.
-  [[nodiscard]] static Result<std::unique_ptr<MemoryJournal>> open(std::shared_ptr<MemoryDisk> disk,
-                                                                   const JournalOptions& options = {});
+  [[nodiscard]] static Result<std::unique_ptr<MemoryJournal>> open(std::shared_ptr<MemoryDisk> disk, const JournalOptions& options = {});
   ~MemoryJournal() override;
 
   // Faults. A failed write leaves the disk as it was; a crashed journal refuses all until the disk is opened anew.

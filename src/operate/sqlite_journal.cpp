@@ -48,16 +48,12 @@ struct SqliteJournal::State {
   State(std::string path_in, const JournalOptions& options_in, WriterLock lock_in, Connection db_in)
       : path(std::move(path_in)), options(options_in), lock(std::move(lock_in)), db(std::move(db_in)) {}
 
-  Error error(const char* doing) const {
-    return sqlite_error(db.get(), sqlite3_extended_errcode(db.get()), doing, path);
-  }
+  Error error(const char* doing) const { return sqlite_error(db.get(), sqlite3_extended_errcode(db.get()), doing, path); }
 
   Result<void> step(const Statement& statement, const char* doing) const {
     const ResetAtEnd reset(statement);
     errno = 0;
-    if (sqlite3_step(statement.get()) != SQLITE_DONE) {
-      return std::unexpected(error(doing));
-    }
+    if (sqlite3_step(statement.get()) != SQLITE_DONE) { return std::unexpected(error(doing)); }
     return {};
   }
 
@@ -65,13 +61,9 @@ struct SqliteJournal::State {
   Result<void> transact(const char* doing, const Body& body) const {
     TRY(step(begin, doing));
     Result<void> done = body();
-    if (done) {
-      done = step(commit, doing);
-    }
+    if (done) { done = step(commit, doing); }
     // A failed commit may leave the transaction open (no space) or end it by itself (I/O error).
-    if (!done && sqlite3_get_autocommit(db.get()) == 0) {
-      (void)step(rollback, doing);
-    }
+    if (!done && sqlite3_get_autocommit(db.get()) == 0) { (void)step(rollback, doing); }
     ensure(sqlite3_get_autocommit(db.get()) != 0);
     return done;
   }
@@ -82,8 +74,7 @@ struct SqliteJournal::State {
     sqlite3_bind_int64(row, 2, record.time_ns);
     sqlite3_bind_int64(row, 3, record_checksum(record));
     // A null pointer would bind NULL, and an empty payload is a payload.
-    sqlite3_bind_blob64(row, 4, record.payload.empty() ? "" : record.payload.data(), record.payload.size(),
-                        SQLITE_STATIC);
+    sqlite3_bind_blob64(row, 4, record.payload.empty() ? "" : record.payload.data(), record.payload.size(), SQLITE_STATIC);
     return step(insert, "cannot append to the journal");
   }
 
@@ -123,9 +114,7 @@ struct SqliteJournal::State {
 
   /// Moves the WAL's pages into the file. Its failure loses nothing: the pages stay in the WAL, and it is tried again.
   void checkpoint_if_due() {
-    if (wal_frames < checkpoint_at) {
-      return;
-    }
+    if (wal_frames < checkpoint_at) { return; }
     int frames = 0, moved = 0;
     const int code = sqlite3_wal_checkpoint_v2(db.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
     const bool all = code == SQLITE_OK && moved >= frames;
@@ -137,15 +126,12 @@ struct SqliteJournal::State {
 SqliteJournal::SqliteJournal(std::unique_ptr<State> state) : state_(std::move(state)) {}
 SqliteJournal::~SqliteJournal() = default;
 
-Result<std::unique_ptr<SqliteJournal>> SqliteJournal::open(const std::filesystem::path& path_in,
-                                                           const JournalOptions& options) {
+Result<std::unique_ptr<SqliteJournal>> SqliteJournal::open(const std::filesystem::path& path_in, const JournalOptions& options) {
   TRY_ASSIGN(const std::string path, resolve_journal_path(path_in));
   // The lock comes first: closing a descriptor of the file would drop the locks of a writer in this process.
   TRY_ASSIGN(WriterLock lock, WriterLock::acquire(path));
   TRY_ASSIGN(const bool exists, check_journal_file(path));
-  if (!exists) {
-    TRY(create_journal_file(path));
-  }
+  if (!exists) { TRY(create_journal_file(path)); }
   TRY_ASSIGN(Connection db, connect(path, SQLITE_OPEN_READWRITE));
   TRY(check_journal_schema(db.get(), path));
   auto state = std::make_unique<State>(path, options, std::move(lock), std::move(db));
@@ -163,10 +149,10 @@ Result<std::unique_ptr<SqliteJournal>> SqliteJournal::open(const std::filesystem
   state->last = range.last;
   state->last_snapshot = snapshots.empty() ? 0 : snapshots.back();
   if (state->last_snapshot > state->last) {
-    return fail(ErrorKind::invalid,
-                fmt::format("the journal ends at event {}, but has a snapshot of event {}: events are missing",
-                            state->last, state->last_snapshot),
-                path, "restore the journal from a backup, with its -wal");
+    return fail(
+        ErrorKind::invalid,
+        fmt::format("the journal ends at event {}, but has a snapshot of event {}: events are missing", state->last, state->last_snapshot),
+        path, "restore the journal from a backup, with its -wal");
   }
   sqlite3_wal_hook(
       raw,
@@ -197,13 +183,12 @@ Result<Recovered> SqliteJournal::recover(const VisitSnapshot& visit_snapshot, co
     return visit_record(record);
   };
   recovered.last_sequence = state.last;
-  TRY_ASSIGN(const std::uint64_t next, read_events(state.db.get(), recovered.snapshot_sequence + 1,
-                                                   std::numeric_limits<std::uint64_t>::max(), count, state.path));
+  TRY_ASSIGN(const std::uint64_t next,
+             read_events(state.db.get(), recovered.snapshot_sequence + 1, std::numeric_limits<std::uint64_t>::max(), count, state.path));
   if (next != state.last + 1) {
     return fail(ErrorKind::invalid,
-                fmt::format("the journal ends at event {}, but event {} was there when it was opened", next - 1,
-                            state.last),
-                state.path, "another program changed it; restore it from a backup");
+                fmt::format("the journal ends at event {}, but event {} was there when it was opened", next - 1, state.last), state.path,
+                "another program changed it; restore it from a backup");
   }
   return recovered;
 }
@@ -211,13 +196,9 @@ Result<Recovered> SqliteJournal::recover(const VisitSnapshot& visit_snapshot, co
 Result<void> SqliteJournal::append(std::span<const Record> batch) {
   State& state = *state_;
   ensure_appendable(batch, state.last);
-  if (batch.empty()) {
-    return {};
-  }
+  if (batch.empty()) { return {}; }
   const auto insert_all = [&]() -> Result<void> {
-    for (const Record& record : batch) {
-      TRY(state.insert_record(record));
-    }
+    for (const Record& record : batch) { TRY(state.insert_record(record)); }
     return {};
   };
   TRY(state.transact("cannot append to the journal", insert_all));

@@ -19,8 +19,7 @@ class SqliteJournal final : public Journal {
   /// Opens the journal, or creates it (mode 0600) where there is no file; the folder must exist.
   /// conflict: another process has it open (named by its pid). invalid: not a journal, damaged, or of a newer schema.
   /// not_found: no such folder. io, unavailable: the machine refused.
-  [[nodiscard]] static Result<std::unique_ptr<SqliteJournal>> open(const std::filesystem::path& path,
-                                                                   const JournalOptions& options = {});
+  [[nodiscard]] static Result<std::unique_ptr<SqliteJournal>> open(const std::filesystem::path& path, const JournalOptions& options = {});
   ~SqliteJournal() override;
 
   [[nodiscard]] Result<Recovered> recover(const VisitSnapshot&, const VisitRecord&) override;

@@ -56,12 +56,8 @@ struct Disk {
   bool lies = false;
 
   void sync(DiskFile& file) const {
-    if (lies) {
-      return;
-    }
-    for (const Write& write : file.pending) {
-      apply(file.durable, write, 0, write.bytes.size());
-    }
+    if (lies) { return; }
+    for (const Write& write : file.pending) { apply(file.durable, write, 0, write.bytes.size()); }
     file.pending.clear();
   }
 
@@ -72,9 +68,7 @@ struct Disk {
         const std::size_t sectors = write.bytes.size() / kSector;
         const std::size_t from = random() % 3 == 0 || sectors == 0 ? 0 : random() % sectors * kSector;
         const std::size_t run = random() % 3 == 0 ? write.bytes.size() : random() % (sectors + 1) * kSector;
-        if (random() % 2 == 0) {
-          apply(file.durable, write, from, std::min(from + run, write.bytes.size()));
-        }
+        if (random() % 2 == 0) { apply(file.durable, write, from, std::min(from + run, write.bytes.size())); }
       }
       std::ofstream(path, std::ios::binary | std::ios::trunc) << file.durable;
     }
@@ -82,9 +76,7 @@ struct Disk {
   }
 
   void count() {
-    if (operations_left-- == 0) {
-      lose_power();
-    }
+    if (operations_left-- == 0) { lose_power(); }
   }
 };
 Disk* disk = nullptr;  // of the child process
@@ -96,8 +88,7 @@ struct ShimFile {
 };
 sqlite3_file* real(sqlite3_file* file) { return reinterpret_cast<sqlite3_file*>(reinterpret_cast<ShimFile*>(file) + 1); }
 DiskFile* on_disk(sqlite3_file* file) { return reinterpret_cast<ShimFile*>(file)->on_disk; }
-#define FORWARD(method, parameters, arguments) \
-  +[] parameters { return real(file)->pMethods->method arguments; }
+#define FORWARD(method, parameters, arguments) +[] parameters { return real(file)->pMethods->method arguments; }
 
 int shim_write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
   if (DiskFile* written = on_disk(file)) {
@@ -138,8 +129,8 @@ const sqlite3_io_methods kShimMethods = {
     .xSectorSize = +[](sqlite3_file*) { return static_cast<int>(kSector); },
     // No promise of atomic or ordered writes.
     .xDeviceCharacteristics = +[](sqlite3_file*) { return 0; },
-    .xShmMap = FORWARD(xShmMap, (sqlite3_file * file, int page, int size, int extend, void volatile** to),
-                       (real(file), page, size, extend, to)),
+    .xShmMap =
+        FORWARD(xShmMap, (sqlite3_file * file, int page, int size, int extend, void volatile** to), (real(file), page, size, extend, to)),
     .xShmLock = FORWARD(xShmLock, (sqlite3_file * file, int offset, int n, int flags), (real(file), offset, n, flags)),
     .xShmBarrier = FORWARD(xShmBarrier, (sqlite3_file * file), (real(file))),
     .xShmUnmap = FORWARD(xShmUnmap, (sqlite3_file * file, int remove), (real(file), remove)),
@@ -154,9 +145,7 @@ int shim_open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
   shim->base.pMethods = nullptr;
   shim->on_disk = nullptr;
   const int code = real_vfs->xOpen(real_vfs, name, real(file), flags, out_flags);
-  if (code != SQLITE_OK) {
-    return code;
-  }
+  if (code != SQLITE_OK) { return code; }
   shim->base.pMethods = &kShimMethods;
   if (name != nullptr) {
     const auto [entry, is_new] = disk->files.try_emplace(name);
@@ -181,8 +170,8 @@ void use_shim_vfs() {
 
 /// Writes until the power goes, then says what had been acknowledged.
 std::uint64_t write_until_power_goes(const std::filesystem::path& path, unsigned seed, bool disk_lies) {
-  auto* acknowledged = static_cast<std::uint64_t*>(
-      ::mmap(nullptr, sizeof(std::uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* acknowledged =
+      static_cast<std::uint64_t*>(::mmap(nullptr, sizeof(std::uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   const pid_t child = ::fork();
   if (child == 0) {
     static Disk of_child;
@@ -194,9 +183,7 @@ std::uint64_t write_until_power_goes(const std::filesystem::path& path, unsigned
     const auto journal = SqliteJournal::open(path, {.history_max = 2'000});
     while (journal && append_next(**journal, 1 + of_child.random() % 30)) {
       *acknowledged = (*journal)->last_sequence();
-      if (of_child.random() % 30 == 0 && !save_state(**journal)) {
-        break;
-      }
+      if (of_child.random() % 30 == 0 && !save_state(**journal)) { break; }
     }
     ::_exit(1);
   }
@@ -215,8 +202,7 @@ bool is_whole(const std::filesystem::path& path, std::uint64_t acknowledged, std
   const auto journal = SqliteJournal::open(path);
   const auto recovered = journal ? recover_and_check(**journal) : std::unexpected(journal.error());
   why = !recovered ? recovered.error().message()
-                   : fmt::format("{} acknowledged, {} recovered; {}", acknowledged, recovered->last_sequence,
-                                 recovered->warning);
+                   : fmt::format("{} acknowledged, {} recovered; {}", acknowledged, recovered->last_sequence, recovered->warning);
   return recovered && recovered->last_sequence >= acknowledged && recovered->warning.empty();
 }
 

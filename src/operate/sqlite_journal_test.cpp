@@ -23,24 +23,20 @@
 namespace centrale {
 namespace {
 
-using ::testing::HasSubstr;
 using journal_testing::append_next;
 using journal_testing::recover_and_check;
 using journal_testing::save_state;
 using journal_testing::TempFolder;
+using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 std::string bytes_of(const fs::path& path) {
-  if (!fs::is_regular_file(path)) {
-    return {};
-  }
+  if (!fs::is_regular_file(path)) { return {}; }
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void write_file(const fs::path& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
+void write_file(const fs::path& path, std::string_view bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 void run_sql(const fs::path& path, const std::string& sql) {
   sqlite3* db = nullptr;
@@ -67,12 +63,8 @@ int run_in_child(const Body& body) {
   const pid_t child = ::fork();
   if (child == 0) {
     const std::string wrong = body();
-    if (wrong == "skip") {
-      ::_exit(kSkipped);
-    }
-    if (!wrong.empty()) {
-      fmt::print(stderr, "child: {}\n", wrong);
-    }
+    if (wrong == "skip") { ::_exit(kSkipped); }
+    if (!wrong.empty()) { fmt::print(stderr, "child: {}\n", wrong); }
     ::_exit(wrong.empty() ? 0 : 1);
   }
   int status = -1;
@@ -86,7 +78,7 @@ TEST(SqliteJournal, IsPrivateToItsOwner) {
   ASSERT_TRUE(journal.has_value());
   ASSERT_TRUE(append_next(**journal, 1).has_value());
   for (const char* name : {"journal", "journal-wal", "journal.lock"}) {
-    struct stat status{};
+    struct stat status {};
     ASSERT_EQ(::stat((folder / name).c_str(), &status), 0) << name;
     EXPECT_EQ(status.st_mode & 0777, 0600u) << name;
   }
@@ -119,8 +111,7 @@ TEST(SqliteJournal, RefusesANewerSchema) {
   const TempFolder folder;
   make_journal(folder / "journal", 10);
   run_sql(folder / "journal", "PRAGMA user_version = 7");
-  expect_refused(folder / "journal", ErrorKind::invalid,
-                 "written by a newer Centrale (journal schema 7, this one knows 1); upgrade");
+  expect_refused(folder / "journal", ErrorKind::invalid, "written by a newer Centrale (journal schema 7, this one knows 1); upgrade");
   const auto reader = open_sqlite_reader(folder / "journal");
   ASSERT_FALSE(reader.has_value());
   EXPECT_THAT(reader.error().message(), HasSubstr("newer Centrale"));
@@ -139,15 +130,10 @@ TEST(SqliteJournal, SaysWhenItMayNotReadOrWrite) {
   make_journal(folder / "journal", 10);
   const int code = run_in_child([&]() -> std::string {
     // Root may read anything, so become nobody.
-    if (::geteuid() == 0 && (::setegid(65534) != 0 || ::seteuid(65534) != 0)) {
-      return "skip";
-    }
-    if (::geteuid() != 65534) {
-      ::chmod((folder / "journal").c_str(), 0);
-    }
+    if (::geteuid() == 0 && (::setegid(65534) != 0 || ::seteuid(65534) != 0)) { return "skip"; }
+    if (::geteuid() != 65534) { ::chmod((folder / "journal").c_str(), 0); }
     const auto journal = SqliteJournal::open(folder / "journal");
-    return !journal && journal.error().kind == ErrorKind::io &&
-                   journal.error().what.find("Permission denied") != std::string::npos
+    return !journal && journal.error().kind == ErrorKind::io && journal.error().what.find("Permission denied") != std::string::npos
                ? ""
                : "expected a refusal, got " + (journal ? "a journal" : journal.error().message());
   });
@@ -165,8 +151,7 @@ TEST(SqliteJournal, NamesTheProcessThatHasItOpen) {
   const int code = run_in_child([&]() -> std::string {
     for (const char* name : {"journal", "alias"}) {
       const auto second = SqliteJournal::open(folder / name);
-      if (second || second.error().kind != ErrorKind::conflict ||
-          second.error().what.find(holder) == std::string::npos) {
+      if (second || second.error().kind != ErrorKind::conflict || second.error().what.find(holder) == std::string::npos) {
         return second ? "opened twice" : second.error().message();
       }
     }
@@ -191,8 +176,7 @@ TEST(SqliteJournal, NamesTheEventThatIsDamagedOrMissing) {
     const auto recovered = recover_and_check(**journal);
     return recovered ? "recovered" : recovered.error().what;
   };
-  EXPECT_THAT(after("UPDATE event SET payload = x'00' || substr(payload, 2) WHERE sequence = 42"),
-              HasSubstr("event 42 is damaged"));
+  EXPECT_THAT(after("UPDATE event SET payload = x'00' || substr(payload, 2) WHERE sequence = 42"), HasSubstr("event 42 is damaged"));
   EXPECT_THAT(after("UPDATE event SET time_ns = time_ns + 1 WHERE sequence = 43"), HasSubstr("event 43 is damaged"));
   EXPECT_THAT(after("DELETE FROM event WHERE sequence = 44"), HasSubstr("event 44 is missing"));
   EXPECT_THAT(after("DELETE FROM event WHERE sequence < 10"), HasSubstr("event 1 is no longer kept"));
@@ -232,9 +216,7 @@ TEST(SqliteJournal, SurvivesDamagedPages) {
   for (int round = 0; round < 60; ++round) {
     std::string broken = sound;
     // After the header, whose checks have tests of their own.
-    for (int i = 0; i < 40; ++i) {
-      broken[100 + random() % (broken.size() - 100)] = static_cast<char>(random());
-    }
+    for (int i = 0; i < 40; ++i) { broken[100 + random() % (broken.size() - 100)] = static_cast<char>(random()); }
     write_file(folder / "journal", broken);
     fs::remove(folder / "journal-wal");
     const auto journal = SqliteJournal::open(folder / "journal");
@@ -267,9 +249,7 @@ TEST(SqliteJournal, TwoReadersAndNoWriter) {
 /// Appends until there is no more room, makes room, goes on. The text says what was not as it should be.
 std::string fill_the_disk(const fs::path& path, const std::function<void()>& make_room) {
   const auto journal = SqliteJournal::open(path);
-  if (!journal) {
-    return journal.error().message();
-  }
+  if (!journal) { return journal.error().message(); }
   Result<void> appended;
   std::uint64_t acknowledged = 0;
   for (int i = 0; i < 100'000 && appended; ++i) {
@@ -279,21 +259,13 @@ std::string fill_the_disk(const fs::path& path, const std::function<void()>& mak
   if (appended || appended.error().kind != ErrorKind::unavailable) {
     return appended ? "the disk never filled up" : "wrong kind: " + appended.error().message();
   }
-  if (append_next(**journal, 20)) {
-    return "a full disk took a batch";
-  }
-  if ((*journal)->last_sequence() != acknowledged) {
-    return "a refused batch was counted";
-  }
+  if (append_next(**journal, 20)) { return "a full disk took a batch"; }
+  if ((*journal)->last_sequence() != acknowledged) { return "a refused batch was counted"; }
   make_room();
   for (int i = 0; i < 50; ++i) {
-    if (const auto again = append_next(**journal, 20); !again) {
-      return "with room again: " + again.error().message();
-    }
+    if (const auto again = append_next(**journal, 20); !again) { return "with room again: " + again.error().message(); }
   }
-  if (const auto saved = save_state(**journal); !saved) {
-    return "with room again: " + saved.error().message();
-  }
+  if (const auto saved = save_state(**journal); !saved) { return "with room again: " + saved.error().message(); }
   return (*journal)->last_sequence() == acknowledged + 1'000 ? "" : "events were lost";
 }
 
@@ -342,9 +314,7 @@ TEST(SqliteJournal, GoesOnWhenAFullDiskHasRoomAgain) {
     }
     return wrong;
   });
-  if (code == kSkipped) {
-    GTEST_SKIP() << "no permission to mount a small disk";
-  }
+  if (code == kSkipped) { GTEST_SKIP() << "no permission to mount a small disk"; }
   EXPECT_EQ(code, 0);
 }
 
@@ -354,12 +324,8 @@ TEST(SqliteJournal, GoesOnWhenAFullDiskHasRoomAgain) {
   const auto journal = SqliteJournal::open(path, {.history_max = 500});
   while (journal && append_next(**journal, 1 + random() % 40).has_value()) {
     const std::uint64_t last = (*journal)->last_sequence();
-    if (::write(acknowledged, &last, sizeof last) != sizeof last) {
-      break;
-    }
-    if (random() % 20 == 0 && !save_state(**journal)) {
-      break;
-    }
+    if (::write(acknowledged, &last, sizeof last) != sizeof last) { break; }
+    if (random() % 20 == 0 && !save_state(**journal)) { break; }
   }
   ::_exit(1);
 }
@@ -386,8 +352,7 @@ TEST(SqliteJournal, LosesNothingThatWasAcknowledgedWhenKilledAtAnyInstant) {
     int status = 0;
     ::waitpid(child, &status, 0);
     ASSERT_TRUE(WIFSIGNALED(status)) << "the writer gave up by itself";
-    while (::read(ends[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {
-    }
+    while (::read(ends[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {}
     ::close(ends[0]);
 
     const auto journal = SqliteJournal::open(folder / "journal");

@@ -13,9 +13,7 @@ constexpr int kSkipsMax = 1000;
 }  // namespace
 
 void Fifo::Lane::skip_gaps() {
-  while (head < entries.size() && !entries[head].task) {
-    ++head;
-  }
+  while (head < entries.size() && !entries[head].task) { ++head; }
   if (head == entries.size()) {
     entries.clear();
     head = 0;
@@ -28,9 +26,7 @@ void Fifo::Lane::skip_gaps() {
 void Fifo::enqueue(const Request& request) {
   ensure(request.task);
   const auto [found, is_new] = lane_of_.try_emplace({request.priority, request.tenant, request.kinds}, lanes_.size());
-  if (is_new) {
-    lanes_.push_back({.priority = request.priority, .tenant = request.tenant, .kinds = request.kinds, .entries = {}});
-  }
+  if (is_new) { lanes_.push_back({.priority = request.priority, .tenant = request.tenant, .kinds = request.kinds, .entries = {}}); }
   Lane& lane = lanes_[found->second];
   if (lane.live++ == 0) {
     lane.active_at = active_.size();
@@ -39,8 +35,8 @@ void Fifo::enqueue(const Request& request) {
   ++queued_;
   std::size_t at = lane.entries.size();
   if (!lane.entries.empty() && lane.entries.back().order >= request.order) {  // a retry goes back to its place
-    const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(),
-                                        request.order, [](const Request& r, std::uint64_t order) { return r.order < order; });
+    const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(), request.order,
+                                        [](const Request& r, std::uint64_t order) { return r.order < order; });
     at = static_cast<std::size_t>(place - lane.entries.begin());
     if (place != lane.entries.end() && place->order == request.order) {
       ensure(!place->task);
@@ -73,8 +69,8 @@ void Fifo::dequeue(const Request& request) {
   const auto found = lane_of_.find({request.priority, request.tenant, request.kinds});
   ensure(found != lane_of_.end());
   Lane& lane = lanes_[found->second];
-  const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(),
-                                      request.order, [](const Request& r, std::uint64_t order) { return r.order < order; });
+  const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(), request.order,
+                                      [](const Request& r, std::uint64_t order) { return r.order < order; });
   ensure(place != lane.entries.end() && place->task == request.task);
   const auto entry = static_cast<std::size_t>(place - lane.entries.begin());
   if (entry == lane.head) {
@@ -86,9 +82,7 @@ void Fifo::dequeue(const Request& request) {
 
 void Fifo::push_candidate(std::size_t lane_index, std::size_t from) {
   const Lane& lane = lanes_[lane_index];
-  while (from < lane.entries.size() && !lane.entries[from].task) {
-    ++from;
-  }
+  while (from < lane.entries.size() && !lane.entries[from].task) { ++from; }
   if (from < lane.entries.size()) {
     heap_.push_back({lane.priority, lane.entries[from].order, lane_index, from});
     std::push_heap(heap_.begin(), heap_.end(), [](const Candidate& a, const Candidate& b) {
@@ -100,14 +94,10 @@ void Fifo::push_candidate(std::size_t lane_index, std::size_t from) {
 void Fifo::decide(Pool& pool, const Allowance& allowance, Time, std::vector<Placement>& out, std::vector<ChipId>& chips) {
   head_changed_ = false;
   KindMask open = pool.kinds_with_free();
-  if (open == 0 || queued_ == 0) {
-    return;
-  }
+  if (open == 0 || queued_ == 0) { return; }
   heap_.clear();
   held_back_.clear();
-  for (const std::size_t lane : active_) {
-    push_candidate(lane, lanes_[lane].head);
-  }
+  for (const std::size_t lane : active_) { push_candidate(lane, lanes_[lane].head); }
   taken_.clear();
   given_.clear();
   int skips = 0;
@@ -141,9 +131,7 @@ void Fifo::decide(Pool& pool, const Allowance& allowance, Time, std::vector<Plac
       continue;
     }
     if (pool.workers_ever(request.kinds, request.gang, request.gang.workers) < request.gang.workers) {
-      if (++skips < kSkipsMax) {
-        push_candidate(next.lane, next.entry + 1);
-      }
+      if (++skips < kSkipsMax) { push_candidate(next.lane, next.entry + 1); }
       continue;
     }
     open &= ~request.kinds.mask;
@@ -151,15 +139,11 @@ void Fifo::decide(Pool& pool, const Allowance& allowance, Time, std::vector<Plac
   for (const Candidate& place : taken_) {  // only now: the heap pointed into the lanes
     remove(lanes_[place.lane], place.entry);
   }
-  for (const Candidate& place : taken_) {
-    lanes_[place.lane].skip_gaps();
-  }
+  for (const Candidate& place : taken_) { lanes_[place.lane].skip_gaps(); }
 }
 
 Result<std::unique_ptr<Policy>> make_policy(std::string_view name) {
-  if (name == "fifo") {
-    return std::make_unique<Fifo>();
-  }
+  if (name == "fifo") { return std::make_unique<Fifo>(); }
   return fail(ErrorKind::invalid, "there is no policy '" + std::string(name) + "'", {}, "policies: fifo");
 }
 

@@ -27,7 +27,7 @@ class Fifo final : public Policy {
     TenantId tenant;
     KindChoice kinds;
     std::vector<Request> entries;
-    std::size_t head = 0;    // first entry that may hold a task
+    std::size_t head = 0;       // first entry that may hold a task
     std::size_t active_at = 0;  // where it stands in active_
     std::size_t live = 0;
     void skip_gaps();

@@ -52,8 +52,7 @@ class Policy {
   [[nodiscard]] virtual bool head_changed() const = 0;
   /// Takes chips from `pool` for every task that starts now and appends it to `out`, its chips to `chips`. The same inputs give
   /// the same answer; ties are broken by order.
-  virtual void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out,
-                      std::vector<ChipId>& chips) = 0;
+  virtual void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out, std::vector<ChipId>& chips) = 0;
   [[nodiscard]] virtual std::size_t queued() const = 0;
 };
 

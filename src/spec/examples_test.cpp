@@ -22,9 +22,7 @@ std::string text_of(const std::filesystem::path& path) {
 TEST(Examples, AllRead) {
   std::set<std::string> seen;
   for (const auto& entry : std::filesystem::directory_iterator(CENTRALE_EXAMPLES)) {
-    if (entry.path().extension() != ".yaml") {
-      continue;
-    }
+    if (entry.path().extension() != ".yaml") { continue; }
     const std::string name = entry.path().filename().string();
     seen.insert(name);
     const auto specs = read_specs(text_of(entry.path()), name);

@@ -30,9 +30,7 @@ inline constexpr std::array<ListLimit, 3> kListLimits{{{"command", kCommandWords
 template <class Limit, std::size_t N>
 [[nodiscard]] constexpr const Limit* limit_of(const std::array<Limit, N>& limits, std::string_view key) {
   for (const Limit& limit : limits) {
-    if (limit.key == key) {
-      return &limit;
-    }
+    if (limit.key == key) { return &limit; }
   }
   return nullptr;
 }

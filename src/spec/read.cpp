@@ -28,7 +28,8 @@ Result<Spec> read_document(const YamlFile& yaml, std::size_t document) {
   TRY(yaml.read(document, spec, "kind"));
   if (auto problem = first_problem(spec)) {
     const std::string_view top = std::string_view(problem->key).substr(0, problem->key.find('.'));
-    return fail(ErrorKind::invalid, fmt::format("{}: {}", problem->key, problem->what), yaml.where(document, top), std::move(problem->remedy));
+    return fail(ErrorKind::invalid, fmt::format("{}: {}", problem->key, problem->what), yaml.where(document, top),
+                std::move(problem->remedy));
   }
   return Spec(std::move(spec));
 }
@@ -36,18 +37,12 @@ Result<Spec> read_document(const YamlFile& yaml, std::size_t document) {
 Result<Spec> read_document_of_any_kind(const YamlFile& yaml, std::size_t document) {
   if (yaml.has(document, "kind")) {
     const std::string_view kind = yaml.scalar(document, "kind");
-    if (kind == "service") {
-      return read_document<ServiceSpec>(yaml, document);
-    }
-    if (kind == "job" || kind == "train") {
-      return read_document<JobSpec>(yaml, document);
-    }
+    if (kind == "service") { return read_document<ServiceSpec>(yaml, document); }
+    if (kind == "job" || kind == "train") { return read_document<JobSpec>(yaml, document); }
     return unknown_kind(kind, yaml.where(document, "kind"));
   }
   for (const std::string_view key : kServiceKeys) {
-    if (yaml.has(document, key)) {
-      return read_document<ServiceSpec>(yaml, document);
-    }
+    if (yaml.has(document, key)) { return read_document<ServiceSpec>(yaml, document); }
   }
   return read_document<JobSpec>(yaml, document);
 }
@@ -60,13 +55,9 @@ Result<T> from_json(std::string_view json, bool service) {
   const std::string_view kind = source.allow(root, "kind");
   T spec;
   read_value(source, root, spec);
-  if (source.failed()) {
-    return std::unexpected(std::move(source).error());
-  }
+  if (source.failed()) { return std::unexpected(std::move(source).error()); }
   if (kind.data() != nullptr && (kind == "service") != service) {
-    if (kind != "job" && kind != "train" && kind != "service") {
-      return unknown_kind(kind, {});
-    }
+    if (kind != "job" && kind != "train" && kind != "service") { return unknown_kind(kind, {}); }
     return fail(ErrorKind::invalid, fmt::format("kind: wants a {}, found a {}", service ? "service" : "job", kind));
   }
   TRY(validate(spec));

@@ -25,9 +25,7 @@ struct PropertyWriter {
 
   void type_of(std::string_view key, const std::string&) {
     json.key("type").text("string");
-    if (key == "name") {
-      json.key("pattern").text("^[a-z0-9]([a-z0-9-]*[a-z0-9])?$").key("maxLength").number(kNameMax);
-    }
+    if (key == "name") { json.key("pattern").text("^[a-z0-9]([a-z0-9-]*[a-z0-9])?$").key("maxLength").number(kNameMax); }
   }
   void type_of(std::string_view key, const std::int64_t&) {
     json.key("type").text("integer");
@@ -47,9 +45,7 @@ struct PropertyWriter {
   }
   void type_of(std::string_view key, const std::vector<std::string>&) {
     json.key("type").text("array").key("items").begin_object().key("type").raw(kScalar).end_object();
-    if (const ListLimit* limit = limit_of(kListLimits, key)) {
-      json.key("maxItems").number(limit->most);
-    }
+    if (const ListLimit* limit = limit_of(kListLimits, key)) { json.key("maxItems").number(limit->most); }
   }
   void type_of(std::string_view, const TextMap&) {
     json.key("type").text("object").key("additionalProperties").begin_object().key("type").raw(kScalar).end_object();

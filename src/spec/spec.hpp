@@ -18,7 +18,7 @@ inline constexpr std::int64_t kWorkersMax = 100'000;
 inline constexpr std::int64_t kChipsPerWorkerMax = 4096;
 inline constexpr std::int64_t kArrayMax = 10'000;
 inline constexpr std::int64_t kReplicasMax = 10'000;
-inline constexpr std::size_t kNameMax = 63;        // a DNS label: names become host names and metric labels
+inline constexpr std::size_t kNameMax = 63;  // a DNS label: names become host names and metric labels
 inline constexpr std::size_t kCommandWordsMax = 1'000;
 inline constexpr std::size_t kTextMax = 32 * 1024;  // one word, one value
 inline constexpr std::size_t kAfterMax = 100;
@@ -29,26 +29,26 @@ inline constexpr std::int64_t kPriorityMax = 100;          // and down to -100
 inline constexpr std::int64_t kRestartsMax = 1'000'000;
 inline constexpr std::int64_t kContextMax = 16 * 1024 * 1024;
 inline constexpr Nanos kSpanMax = seconds(std::int64_t{3650} * 86'400);  // doubling and adding never overflow
-inline constexpr Bytes kMemoryMax{std::int64_t{1} << 46};                 // times kWorkersMax fits 64 bits
+inline constexpr Bytes kMemoryMax{std::int64_t{1} << 46};                // times kWorkersMax fits 64 bits
 
 /// Runs to an end.
 struct JobSpec {
   std::string name;
   std::vector<std::string> command;
   TextMap env;
-  std::string workdir;     // absolute once submitted; the CLI resolves it against the file's folder
+  std::string workdir;  // absolute once submitted; the CLI resolves it against the file's folder
   std::int64_t workers = 1;
-  std::int64_t chips = 1;  // per worker
+  std::int64_t chips = 1;               // per worker
   std::vector<std::string> chip_kinds;  // empty: any
-  Bytes memory;            // per worker; 0: no limit
+  Bytes memory;                         // per worker; 0: no limit
   std::int64_t priority = 0;
   std::vector<std::string> after;  // names or ids of jobs that must be done first
   std::int64_t array = 0;          // 0: not an array
   std::int64_t restarts = 3;
   Nanos backoff = seconds(2);
   Nanos grace = seconds(30);
-  Nanos time_limit;        // 0: none
-  std::string checkpoints; // absolute; empty: a folder of the job's own
+  Nanos time_limit;         // 0: none
+  std::string checkpoints;  // absolute; empty: a folder of the job's own
 };
 
 /// Runs on. `model` names what is served, `command` how, if not by the engine that fits the model.
@@ -62,8 +62,8 @@ struct ServiceSpec {
   std::int64_t chips = 1;  // per replica
   std::vector<std::string> chip_kinds;
   Bytes memory;
-  std::int64_t priority = 10;  // above jobs: a service is a promise
-  std::int64_t context = 2048; // tokens
+  std::int64_t priority = 10;   // above jobs: a service is a promise
+  std::int64_t context = 2048;  // tokens
   std::string health = "/health";
   Nanos start_timeout = seconds(120);
   Nanos backoff = seconds(1);

@@ -13,9 +13,7 @@ namespace {
 
 std::string read(std::string_view yaml) {
   const auto specs = read_specs(yaml, "s.yaml");
-  if (!specs) {
-    return specs.error().message();
-  }
+  if (!specs) { return specs.error().message(); }
   std::string out;
   for (const Spec& spec : *specs) {
     out += spec.index() == 0 ? "job " : "service ";
@@ -64,11 +62,13 @@ TEST(ReadSpecs, ErrorsSayTheLineAndTheNearestKey) {
   EXPECT_EQ(read("name: a\ncommand: x y"), "s.yaml:2: command: wants a list, found 'x y'");
   EXPECT_EQ(read("name: a\ncommand: [x]\n---\nname: b\nenv:\n  1A: x\ncommand: [y]"),
             "s.yaml:5: env: '1A' is not a variable's name: letters, digits and '_', no digit first");
-  EXPECT_EQ(read("name: Train_Small\ncommand: [x]"),
-            "s.yaml:1: name: 'Train_Small' is not a name: a-z, 0-9 and '-', at most 63, a letter or digit first and last; such as train-small");
+  EXPECT_EQ(
+      read("name: Train_Small\ncommand: [x]"),
+      "s.yaml:1: name: 'Train_Small' is not a name: a-z, 0-9 and '-', at most 63, a letter or digit first and last; such as train-small");
   EXPECT_EQ(read("command: [x]"), "s.yaml:1: name: is missing; a-z, 0-9 and '-'");
   EXPECT_EQ(read("\n\nname: a\n"), "s.yaml:3: command: is missing; the program and its arguments, such as [python3, train.py]");
-  EXPECT_EQ(read("name: a\nkind: service\n"), "s.yaml:1: model: is missing, and there is no command; what to serve (model), or how (command)");
+  EXPECT_EQ(read("name: a\nkind: service\n"),
+            "s.yaml:1: model: is missing, and there is no command; what to serve (model), or how (command)");
   EXPECT_EQ(read("# nothing\n"), "s.yaml: holds no job and no service; `centrale schema` says what one looks like");
   EXPECT_EQ(read("just text"), "s.yaml:1: wants keys and values, found 'just text'");
 }
@@ -91,7 +91,8 @@ backoff: 1.5
 grace: 1m30s
 time_limit: 2d
 checkpoints: /c
-)", "s.yaml");
+)",
+                                "s.yaml");
   ASSERT_TRUE(specs) << specs.error().message();
   EXPECT_EQ(to_json(std::get<JobSpec>(specs->front())),
             R"({"name":"train-small","command":["sleep","1","yes"],"env":{"A":"1","B":"on"},"workdir":"work","workers":2,"chips":4,)"
@@ -107,7 +108,8 @@ TEST(SpecJson, TakesKindIfItFits) {
   EXPECT_EQ(job_from_json(R"({"name":"a","comand":["x"]})").error().message(), "unknown key 'comand'; nearest: command");
   EXPECT_EQ(job_from_json(R"({"name":"a","command":["x",1]})").error().message(), "command[1]: wants text, found 1");
   EXPECT_EQ(job_from_json(R"({"name":"a","command":["x"],"name":"b"})").error().message(), "key 'name' is given twice; keep one");
-  EXPECT_EQ(job_from_json(R"({"name":"a"})").error().message(), "command: is missing; the program and its arguments, such as [python3, train.py]");
+  EXPECT_EQ(job_from_json(R"({"name":"a"})").error().message(),
+            "command: is missing; the program and its arguments, such as [python3, train.py]");
   EXPECT_EQ(job_from_json("[]").error().message(), "wants an object, found a list");
   EXPECT_FALSE(job_from_json(""));
 }
@@ -140,7 +142,10 @@ TEST(Validate, KeepsTheLimits) {
   EXPECT_EQ(job([](JobSpec& s) { s.command.resize(40, std::string(kTextMax, 'x')); }),
             "command: is too long, command and env together; at most 1.0 MiB");
   EXPECT_EQ(job([](JobSpec& s) { s.env = {{"A", "1"}, {"A", "2"}}; }), "env: 'A' is given twice; keep one");
-  EXPECT_EQ(job([](JobSpec& s) { s.env = {{"A=B", "1"}}; }), "env: 'A=B' is not a variable's name: letters, digits and '_', no digit first");
+  EXPECT_EQ(job([](JobSpec& s) {
+              s.env = {{"A=B", "1"}};
+            }),
+            "env: 'A=B' is not a variable's name: letters, digits and '_', no digit first");
   EXPECT_EQ(job([](JobSpec& s) { s.env = {{"A", std::string("\0", 1)}}; }), "env.A: holds a NUL byte; no program can be given one");
   EXPECT_EQ(job([](JobSpec& s) { s.env.resize(kEnvMax + 1); }), "env: has 1001 variables; at most 1000");
   EXPECT_EQ(job([](JobSpec& s) { s.workdir = std::string(5000, 'x'); }), "workdir: holds a text of 5,000 bytes; at most 4.0 KiB");
@@ -155,9 +160,14 @@ TEST(Validate, KeepsTheLimits) {
   EXPECT_EQ(service([](ServiceSpec& s) { s.health = "health"; }), "health: 'health' is not a path; such as /health");
   EXPECT_EQ(service([](ServiceSpec& s) { s.health = "/a b"; }), "health: '/a b' is not a path; such as /health");
   EXPECT_EQ(service([](ServiceSpec& s) { s.start_timeout = {}; }), "start_timeout: is 0; no replica is ready at once");
-  EXPECT_EQ(service([](ServiceSpec& s) { s.model = "job:"; }), "model: 'job:' does not name a job; job:NAME, the name of a job that exports a model");
+  EXPECT_EQ(service([](ServiceSpec& s) { s.model = "job:"; }),
+            "model: 'job:' does not name a job; job:NAME, the name of a job that exports a model");
   EXPECT_EQ(service([](ServiceSpec& s) { s.model = "pip:--index-url"; }), "model: 'pip:--index-url' does not name a package; pip:PACKAGE");
-  EXPECT_EQ(service([](ServiceSpec& s) { s.model = ""; s.command = {"llama-server"}; }), "fine");
+  EXPECT_EQ(service([](ServiceSpec& s) {
+              s.model = "";
+              s.command = {"llama-server"};
+            }),
+            "fine");
 }
 
 /// Every number and list of a spec has its limit, so that none is forgotten when a field is added.
@@ -165,7 +175,9 @@ struct LimitFinder {
   void operator()(const char* key, std::int64_t&, const char* = "") { EXPECT_NE(limit_of(kCountLimits, key), nullptr) << key; }
   void operator()(const char* key, std::vector<std::string>&, const char* = "") { EXPECT_NE(limit_of(kListLimits, key), nullptr) << key; }
   template <class T>
-  void operator()(const char*, T&, const char* doc = "") { EXPECT_STRNE(doc, ""); }
+  void operator()(const char*, T&, const char* doc = "") {
+    EXPECT_STRNE(doc, "");
+  }
 };
 TEST(Validate, EveryNumberHasALimit) {
   JobSpec job;
@@ -183,9 +195,7 @@ struct RandomFields {
   }
   std::string name() {
     std::string text;
-    for (std::int64_t n = between(1, 20); n > 0; --n) {
-      text += static_cast<char>('a' + random() % 26);
-    }
+    for (std::int64_t n = between(1, 20); n > 0; --n) { text += static_cast<char>('a' + random() % 26); }
     return text;
   }
   std::string text() {
@@ -203,25 +213,21 @@ struct RandomFields {
     const CountLimit* limit = limit_of(kCountLimits, key);
     field = between(limit->least, limit->most);
   }
-  void operator()(std::string_view, Nanos& field, const char* = "") { field = {1 + static_cast<std::int64_t>(random() % 1'000'000'000'000'000)}; }
+  void operator()(std::string_view, Nanos& field, const char* = "") {
+    field = {1 + static_cast<std::int64_t>(random() % 1'000'000'000'000'000)};
+  }
   void operator()(std::string_view, Bytes& field, const char* = "") {
     const auto shift = random() % 45;
     field = {between(0, kMemoryMax.value) >> shift << shift};
   }
   void operator()(std::string_view key, std::vector<std::string>& field, const char* = "") {
     field.clear();
-    for (std::int64_t n = between(0, 5); n >= 0; --n) {
-      field.push_back(key == "command" && n > 0 ? text() : name() + std::to_string(n));
-    }
-    if (key == "command") {
-      field.front() = name();
-    }
+    for (std::int64_t n = between(0, 5); n >= 0; --n) { field.push_back(key == "command" && n > 0 ? text() : name() + std::to_string(n)); }
+    if (key == "command") { field.front() = name(); }
   }
   void operator()(std::string_view, TextMap& field, const char* = "") {
     field.clear();
-    for (std::int64_t n = between(0, 5); n > 0; --n) {
-      field.emplace_back("_" + name() + std::to_string(n), text());
-    }
+    for (std::int64_t n = between(0, 5); n > 0; --n) { field.emplace_back("_" + name() + std::to_string(n), text()); }
   }
 };
 
@@ -254,8 +260,9 @@ TEST(SpecSchema, DescribesEveryKeyAndNothingElse) {
   const std::string schema = spec_schema();
   JsonReader reader;
   ASSERT_TRUE(reader.parse(schema, JsonStrictness::strict));
-  for (const char* part : {R"("$schema":"https://json-schema.org/draft/2020-12/schema")", R"("additionalProperties":false)", R"("default":"30s")",
-                           R"("description":"ranks started together as one gang")", R"("minimum":1,"maximum":100000)"}) {
+  for (const char* part :
+       {R"("$schema":"https://json-schema.org/draft/2020-12/schema")", R"("additionalProperties":false)", R"("default":"30s")",
+        R"("description":"ranks started together as one gang")", R"("minimum":1,"maximum":100000)"}) {
     EXPECT_NE(schema.find(part), std::string::npos) << part;
   }
   std::vector<std::string_view> keys;
@@ -264,9 +271,7 @@ TEST(SpecSchema, DescribesEveryKeyAndNothingElse) {
   ServiceSpec service;
   describe(collector, job);
   describe(collector, service);
-  for (const std::string_view key : keys) {
-    EXPECT_NE(schema.find("\"" + std::string(key) + "\":{\"type\":"), std::string::npos) << key;
-  }
+  for (const std::string_view key : keys) { EXPECT_NE(schema.find("\"" + std::string(key) + "\":{\"type\":"), std::string::npos) << key; }
 }
 
 }  // namespace

@@ -31,13 +31,9 @@ std::string as_name(std::string_view text) {
   for (const char c : text.substr(0, kNameMax)) {
     const char low = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     const bool fits = (low >= 'a' && low <= 'z') || (low >= '0' && low <= '9');
-    if (fits || (!name.empty() && name.back() != '-')) {
-      name += fits ? low : '-';
-    }
+    if (fits || (!name.empty() && name.back() != '-')) { name += fits ? low : '-'; }
   }
-  while (name.ends_with('-')) {
-    name.pop_back();
-  }
+  while (name.ends_with('-')) { name.pop_back(); }
   return name;
 }
 
@@ -47,9 +43,7 @@ struct FieldCheck {
   std::size_t arguments = 0;  // bytes of command and env
 
   void say(std::string_view key, std::string what, std::string remedy = {}) {
-    if (!problem) {
-      problem = {std::string(key), std::move(what), std::move(remedy)};
-    }
+    if (!problem) { problem = {std::string(key), std::move(what), std::move(remedy)}; }
   }
 
   void check_text(std::string_view key, std::string_view text, std::size_t most) {
@@ -65,15 +59,15 @@ struct FieldCheck {
 
   void operator()(std::string_view key, const std::string& text, const char* = "") {
     check_text(key, text, key == "health" || key == "workdir" || key == "checkpoints" || key == "model" ? 4096 : kTextMax);
-    if (key != "name" || is_valid_name(text)) {
-      return;
-    }
+    if (key != "name" || is_valid_name(text)) { return; }
     if (text.empty()) {
       say(key, "is missing", "a-z, 0-9 and '-'");
       return;
     }
     const std::string better = as_name(text);
-    say(key, fmt::format("'{}' is not a name: a-z, 0-9 and '-', at most {}, a letter or digit first and last", shorten(text, kShownMax), kNameMax),
+    say(key,
+        fmt::format("'{}' is not a name: a-z, 0-9 and '-', at most {}, a letter or digit first and last", shorten(text, kShownMax),
+                    kNameMax),
         better.empty() ? std::string() : fmt::format("such as {}", better));
   }
 
@@ -85,9 +79,7 @@ struct FieldCheck {
   }
 
   void operator()(std::string_view key, const Nanos& span, const char* = "") {
-    if (span < Nanos{} || span > kSpanMax) {
-      say(key, fmt::format("is {}", format_duration(span)), "from 0s to 3650d");
-    }
+    if (span < Nanos{} || span > kSpanMax) { say(key, fmt::format("is {}", format_duration(span)), "from 0s to 3650d"); }
   }
 
   void operator()(std::string_view key, const Bytes& size, const char* = "") {
@@ -101,9 +93,7 @@ struct FieldCheck {
     if (limit != nullptr && words.size() > limit->most) {
       say(key, fmt::format("has {} entries", words.size()), fmt::format("at most {}", limit->most));
     }
-    for (const std::string& word : words) {
-      check_text(key, word, kTextMax);
-    }
+    for (const std::string& word : words) { check_text(key, word, kTextMax); }
     if (key == "command") {
       check_command(words);
     } else {
@@ -112,12 +102,8 @@ struct FieldCheck {
   }
 
   void check_command(const std::vector<std::string>& words) {
-    if (!words.empty() && words.front().empty()) {
-      say("command", "starts with an empty word", "the first word is the program");
-    }
-    for (const std::string& word : words) {
-      add_arguments(word.size() + 1);
-    }
+    if (!words.empty() && words.front().empty()) { say("command", "starts with an empty word", "the first word is the program"); }
+    for (const std::string& word : words) { add_arguments(word.size() + 1); }
   }
 
   void check_set(std::string_view key, const std::vector<std::string>& words) {
@@ -167,7 +153,8 @@ FieldCheck check_fields(const Spec& spec) {
 
 void check_model(FieldCheck& check, std::string_view model) {
   if (model.starts_with("job:") && !is_valid_name(model.substr(4))) {
-    check.say("model", fmt::format("'{}' does not name a job", shorten(model, kShownMax)), "job:NAME, the name of a job that exports a model");
+    check.say("model", fmt::format("'{}' does not name a job", shorten(model, kShownMax)),
+              "job:NAME, the name of a job that exports a model");
   } else if (model.starts_with("pip:") && !is_plain_word(model.substr(4))) {
     check.say("model", fmt::format("'{}' does not name a package", shorten(model, kShownMax)), "pip:PACKAGE");
   }
@@ -176,9 +163,7 @@ void check_model(FieldCheck& check, std::string_view model) {
 template <class Spec>
 Result<void> result_of(const Spec& spec) {
   auto problem = first_problem(spec);
-  if (!problem) {
-    return {};
-  }
+  if (!problem) { return {}; }
   return fail(ErrorKind::invalid, fmt::format("{}: {}", problem->key, problem->what), {}, std::move(problem->remedy));
 }
 
@@ -186,12 +171,8 @@ Result<void> result_of(const Spec& spec) {
 
 std::optional<SpecProblem> first_problem(const JobSpec& spec) {
   FieldCheck check = check_fields(spec);
-  if (spec.command.empty()) {
-    check.say("command", "is missing", "the program and its arguments, such as [python3, train.py]");
-  }
-  if (std::find(spec.after.begin(), spec.after.end(), spec.name) != spec.after.end()) {
-    check.say("after", "names the job itself");
-  }
+  if (spec.command.empty()) { check.say("command", "is missing", "the program and its arguments, such as [python3, train.py]"); }
+  if (std::find(spec.after.begin(), spec.after.end(), spec.name) != spec.after.end()) { check.say("after", "names the job itself"); }
   return std::move(check.problem);
 }
 
@@ -205,9 +186,7 @@ std::optional<SpecProblem> first_problem(const ServiceSpec& spec) {
   if (!spec.health.starts_with('/') || !printable) {
     check.say("health", fmt::format("'{}' is not a path", shorten(spec.health, kShownMax)), "such as /health");
   }
-  if (spec.start_timeout == Nanos{}) {
-    check.say("start_timeout", "is 0", "no replica is ready at once");
-  }
+  if (spec.start_timeout == Nanos{}) { check.say("start_timeout", "is 0", "no replica is ready at once"); }
   return std::move(check.problem);
 }
 

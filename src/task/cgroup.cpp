@@ -43,9 +43,7 @@ std::optional<std::int64_t> number_after(std::string_view text, std::string_view
     if (line.size() > key.size() + 1 && line.starts_with(key) && line[key.size()] == ' ') {
       std::int64_t value = 0;
       const std::string_view digits = line.substr(key.size() + 1);
-      if (std::from_chars(digits.data(), digits.data() + digits.size(), value).ec == std::errc{}) {
-        return value;
-      }
+      if (std::from_chars(digits.data(), digits.data() + digits.size(), value).ec == std::errc{}) { return value; }
     }
   }
   return std::nullopt;
@@ -58,9 +56,7 @@ std::string mount_point() {
     // 29 23 0:26 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw
     if (line.find(" - cgroup2 ") != std::string_view::npos) {
       const std::vector<std::string_view> words = split(line, ' ');
-      if (words.size() > 4 && words[3] == "/") {
-        return std::string(words[4]);
-      }
+      if (words.size() > 4 && words[3] == "/") { return std::string(words[4]); }
     }
   }
   return {};
@@ -82,9 +78,7 @@ void remove_old_trials(const std::string& parent) {
       old.push_back(it->path().string());
     }
   }
-  for (const std::string& path : old) {
-    rmdir(path.c_str());
-  }
+  for (const std::string& path : old) { rmdir(path.c_str()); }
 }
 
 /// What task groups under `parent` would be good for; tries it.
@@ -95,9 +89,7 @@ Use usable(const std::string& parent) {
   remove_old_trials(parent);
   put(parent + "/cgroup.subtree_control", "+memory");  // refused where it is not ours to give, or not empty
   const std::string trial = fmt::format("{}/{}{}", parent, kTrial, getpid());
-  if (mkdir(trial.c_str(), 0755) != 0) {
-    return Use::none;
-  }
+  if (mkdir(trial.c_str(), 0755) != 0) { return Use::none; }
   const bool kills = access((trial + "/cgroup.kill").c_str(), W_OK) == 0;  // Linux 5.14
   const bool limits = access((trial + "/memory.max").c_str(), W_OK) == 0;
   rmdir(trial.c_str());
@@ -111,31 +103,22 @@ std::string find_cgroup_parent() {
   std::string own;
   const std::string groups = get("/proc/self/cgroup");
   for (const std::string_view line : split(groups, '\n')) {
-    if (line.starts_with("0::/")) {
-      own = line.substr(3);
-    }
+    if (line.starts_with("0::/")) { own = line.substr(3); }
   }
-  if (root.empty() || own.empty() || own.find("/..") != std::string::npos) {
-    return {};
-  }
+  if (root.empty() || own.empty() || own.find("/..") != std::string::npos) { return {}; }
   own = own == "/" ? root : root + own;
   const Use mine = usable(own);
-  if (mine == Use::kill_and_memory || own == root) {
-    return mine == Use::none ? std::string{} : own;
-  }
+  if (mine == Use::kill_and_memory || own == root) { return mine == Use::none ? std::string{} : own; }
   const std::string parent = own.substr(0, own.rfind('/'));
   char flag = '0';
-  const bool delegated = getxattr(parent.c_str(), "trusted.delegate", &flag, 1) == 1 ||
-                         getxattr(parent.c_str(), "user.delegate", &flag, 1) == 1;
-  if (delegated && flag == '1' && usable(parent) == Use::kill_and_memory) {
-    return parent;
-  }
+  const bool delegated =
+      getxattr(parent.c_str(), "trusted.delegate", &flag, 1) == 1 || getxattr(parent.c_str(), "user.delegate", &flag, 1) == 1;
+  if (delegated && flag == '1' && usable(parent) == Use::kill_and_memory) { return parent; }
   return mine == Use::none ? std::string{} : own;
 }
 
 bool make_cgroup(const std::string& path) {
-  return !path.empty() && (mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) &&
-         access((path + "/cgroup.procs").c_str(), W_OK) == 0;
+  return !path.empty() && (mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) && access((path + "/cgroup.procs").c_str(), W_OK) == 0;
 }
 
 bool limit_memory(const std::string& path, Bytes max) {
@@ -155,25 +138,17 @@ CgroupUse read_cgroup(const std::string& path) {
   use.oom_kills = number_after(get(path + "/memory.events"), "oom_kill").value_or(0);
   const std::string peak = get(path + "/memory.peak");  // Linux 5.19
   std::int64_t bytes = 0;
-  if (std::from_chars(peak.data(), peak.data() + peak.size(), bytes).ec == std::errc{}) {
-    use.memory_peak = Bytes{bytes};
-  }
-  if (const std::optional<std::int64_t> usec = number_after(get(path + "/cpu.stat"), "usage_usec")) {
-    use.cpu = Nanos{*usec * 1000};
-  }
+  if (std::from_chars(peak.data(), peak.data() + peak.size(), bytes).ec == std::errc{}) { use.memory_peak = Bytes{bytes}; }
+  if (const std::optional<std::int64_t> usec = number_after(get(path + "/cpu.stat"), "usage_usec")) { use.cpu = Nanos{*usec * 1000}; }
   return use;
 }
 
 bool remove_cgroup(const std::string& path) {
-  if (path.empty() || rmdir(path.c_str()) == 0 || errno == ENOENT) {
-    return true;
-  }
+  if (path.empty() || rmdir(path.c_str()) == 0 || errno == ENOENT) { return true; }
   // Groups that the task made inside its own; cgroup.kill took what was in them.
   std::error_code error;
   for (std::filesystem::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
-    if (it->is_directory(error)) {
-      remove_cgroup(it->path().string());
-    }
+    if (it->is_directory(error)) { remove_cgroup(it->path().string()); }
   }
   return rmdir(path.c_str()) == 0;
 }

@@ -18,8 +18,7 @@ inline constexpr std::string_view kMarkVariable = "CENTRALE_TASK_MARK";
 
 /// The file to execute, looked up as a shell would: on PATH of `environment`, or, with a '/', from `work_dir`.
 /// invalid, with where it was looked for, when there is none or it may not be executed.
-[[nodiscard]] Result<std::string> find_program(const std::string& word, const std::string& work_dir,
-                                               const Environment& environment);
+[[nodiscard]] Result<std::string> find_program(const std::string& word, const std::string& work_dir, const Environment& environment);
 
 /// Replaces each "{port}" in the words.
 void put_port(std::vector<std::string>& argv, int port);

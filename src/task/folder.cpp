@@ -25,31 +25,22 @@ constexpr std::size_t kRanksFileMax = 1024UL * 1024;
 const char* remedy_for(int error) {
   switch (error) {
     case ENOSPC:
-    case EDQUOT:
-      return "free space on that disk, or move the state folder";
-    case EFBIG:
-      return "raise the file size limit (ulimit -f) of the centre";
+    case EDQUOT: return "free space on that disk, or move the state folder";
+    case EFBIG: return "raise the file size limit (ulimit -f) of the centre";
     case EACCES:
     case EPERM:
-    case EROFS:
-      return "make it writable for the user who runs the centre";
+    case EROFS: return "make it writable for the user who runs the centre";
     case EMFILE:
-    case ENFILE:
-      return "raise the limit of open files (ulimit -n)";
-    default:
-      return "";
+    case ENFILE: return "raise the limit of open files (ulimit -n)";
+    default: return "";
   }
 }
 
 Result<void> write_all(const Fd& file, std::string_view text, const std::string& path) {
   while (!text.empty()) {
     const ssize_t put = write(file.get(), text.data(), text.size());
-    if (put < 0 && errno == EINTR) {
-      continue;
-    }
-    if (put < 0) {
-      return io_failure("write", path, errno);
-    }
+    if (put < 0 && errno == EINTR) { continue; }
+    if (put < 0) { return io_failure("write", path, errno); }
     text.remove_prefix(static_cast<std::size_t>(put));
   }
   return {};
@@ -58,16 +49,10 @@ Result<void> write_all(const Fd& file, std::string_view text, const std::string&
 /// Writes all of `temporary`, or removes it; errors name `path`, which is what people know.
 Result<void> write_synced(const std::string& temporary, const std::string& path, std::string_view text) {
   const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file) {
-    return io_failure("write", path, errno);
-  }
+  if (!file) { return io_failure("write", path, errno); }
   Result<void> written = write_all(file, text, path);
-  if (written && fsync(file.get()) != 0) {
-    written = io_failure("write", path, errno);
-  }
-  if (!written) {
-    unlink(temporary.c_str());
-  }
+  if (written && fsync(file.get()) != 0) { written = io_failure("write", path, errno); }
+  if (!written) { unlink(temporary.c_str()); }
   return written;
 }
 
@@ -82,9 +67,7 @@ Result<void> sync_folder_of(const std::string& path) {
 }  // namespace
 
 Fd::~Fd() {
-  if (fd_ >= 0) {
-    close(fd_);
-  }
+  if (fd_ >= 0) { close(fd_); }
 }
 
 std::string task_folder(const std::string& state, TaskId task) { return state + "/tasks/" + to_string(task); }
@@ -100,8 +83,8 @@ Time now() {
 }
 
 std::unexpected<Error> io_failure(std::string_view doing, const std::string& path, int error) {
-  return fail(error == ENOENT ? ErrorKind::not_found : ErrorKind::io,
-              fmt::format("cannot {}: {}", doing, strerrordesc_np(error)), path, remedy_for(error));
+  return fail(error == ENOENT ? ErrorKind::not_found : ErrorKind::io, fmt::format("cannot {}: {}", doing, strerrordesc_np(error)), path,
+              remedy_for(error));
 }
 
 Result<void> write_atomic(const std::string& path, std::string_view text) {
@@ -121,54 +104,36 @@ Result<void> write_once(const std::string& path, std::string_view text) {
   TRY(write_synced(temporary, path, text));
   const int error = link(temporary.c_str(), path.c_str()) != 0 ? errno : 0;
   unlink(temporary.c_str());
-  if (error != 0 && error != EEXIST) {
-    return io_failure("write", path, error);
-  }
+  if (error != 0 && error != EEXIST) { return io_failure("write", path, error); }
   return sync_folder_of(path);
 }
 
 Result<std::string> read_small(const std::string& path, std::size_t limit) {
   const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) {
-    return io_failure("read", path, errno);
-  }
+  if (!file) { return io_failure("read", path, errno); }
   std::string text;
   char buffer[16384];
   for (;;) {
     const ssize_t got = read(file.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got < 0) {
-      return io_failure("read", path, errno);
-    }
-    if (got == 0) {
-      return text;
-    }
+    if (got < 0 && errno == EINTR) { continue; }
+    if (got < 0) { return io_failure("read", path, errno); }
+    if (got == 0) { return text; }
     text.append(buffer, static_cast<std::size_t>(got));
-    if (text.size() > limit) {
-      return fail(ErrorKind::invalid, fmt::format("longer than {} bytes", limit), path);
-    }
+    if (text.size() > limit) { return fail(ErrorKind::invalid, fmt::format("longer than {} bytes", limit), path); }
   }
 }
 
 Result<void> make_folders(const std::string& path, unsigned mode) {
-  if (path.empty() || path.front() != '/') {
-    return fail(ErrorKind::invalid, fmt::format("'{}' is not an absolute path", path));
-  }
+  if (path.empty() || path.front() != '/') { return fail(ErrorKind::invalid, fmt::format("'{}' is not an absolute path", path)); }
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
     if (mkdir(part.c_str(), mode) != 0 && errno != EEXIST) {
       // A parent may be there but refuse mkdir (read-only mounts, automounts); only the whole path decides.
       struct stat there {};
       const int error = errno;
-      if (stat(part.c_str(), &there) != 0) {
-        return io_failure("make the folder", part, error == ENOENT ? EACCES : error);
-      }
+      if (stat(part.c_str(), &there) != 0) { return io_failure("make the folder", part, error == ENOENT ? EACCES : error); }
     }
-    if (end == std::string::npos) {
-      break;
-    }
+    if (end == std::string::npos) { break; }
   }
   struct stat there {};
   if (stat(path.c_str(), &there) != 0 || !S_ISDIR(there.st_mode)) {
@@ -180,17 +145,13 @@ Result<void> make_folders(const std::string& path, unsigned mode) {
 Result<Fd> open_lock(const std::string& folder) {
   const std::string path = folder + "/lock";
   Fd lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock) {
-    return io_failure("open the lock", path, errno);
-  }
+  if (!lock) { return io_failure("open the lock", path, errno); }
   return lock;
 }
 
 bool try_lock(const Fd& lock) {
   int done = -1;
-  do {
-    done = flock(lock.get(), LOCK_EX | LOCK_NB);
-  } while (done != 0 && errno == EINTR);
+  do { done = flock(lock.get(), LOCK_EX | LOCK_NB); } while (done != 0 && errno == EINTR);
   return done == 0;
 }
 
@@ -199,9 +160,7 @@ bool try_lock(const Fd& lock) {
 LockRecord read_record(const Fd& lock) {
   char buffer[256];
   const ssize_t got = pread(lock.get(), buffer, sizeof buffer, 0);
-  if (got <= 0 || buffer[got - 1] != '\n') {
-    return {};
-  }
+  if (got <= 0 || buffer[got - 1] != '\n') { return {}; }
   LockRecord record;
   std::string_view text(buffer, static_cast<std::size_t>(got) - 1);
   const auto word = [&text] {
@@ -215,15 +174,13 @@ LockRecord read_record(const Fd& lock) {
     return std::from_chars(digits.data(), digits.data() + digits.size(), value).ec == std::errc{};
   };
   record.supervisor.boot = word();
-  if (!number(record.supervisor.pid) || !number(record.supervisor.start_ticks) || !number(record.began.ns)) {
-    return {};
-  }
+  if (!number(record.supervisor.pid) || !number(record.supervisor.start_ticks) || !number(record.began.ns)) { return {}; }
   return record;
 }
 
 Result<void> write_record(const Fd& lock, const LockRecord& record) {
-  const std::string line = fmt::format("{} {} {} {}\n", record.supervisor.boot, record.supervisor.pid,
-                                       record.supervisor.start_ticks, record.began.ns);
+  const std::string line =
+      fmt::format("{} {} {} {}\n", record.supervisor.boot, record.supervisor.pid, record.supervisor.start_ticks, record.began.ns);
   // What a crash cut short may be longer than this line.
   const ssize_t put = ftruncate(lock.get(), 0) != 0 ? -1 : pwrite(lock.get(), line.data(), line.size(), 0);
   if (put != static_cast<ssize_t>(line.size()) || fsync(lock.get()) != 0) {
@@ -245,9 +202,7 @@ Result<ExitReport> read_exit(const std::string& folder) {
 Result<void> reserve_exit(const std::string& folder) {
   const std::string path = folder + "/exit.json.tmp";
   const Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (!file) {
-    return io_failure("write", path, errno);
-  }
+  if (!file) { return io_failure("write", path, errno); }
   const int error = posix_fallocate(file.get(), 0, kExitReserve);
   return error != 0 && error != EOPNOTSUPP ? io_failure("reserve space in", path, error) : Result<void>{};
 }
@@ -268,8 +223,8 @@ Result<void> save_exit(const std::string& folder, const ExitReport& report) {
 std::string ranks_to_json(const std::vector<RankProcess>& ranks) {
   std::string out = fmt::format("{{\"version\": 1, \"boot\": \"{}\", \"ranks\": [", boot_id());
   for (const RankProcess& rank : ranks) {
-    out += fmt::format("{}\n  {{\"rank\": {}, \"pid\": {}, \"start_ticks\": {}}}", out.back() == '[' ? "" : ",",
-                       rank.rank, rank.who.pid, rank.who.start_ticks);
+    out += fmt::format("{}\n  {{\"rank\": {}, \"pid\": {}, \"start_ticks\": {}}}", out.back() == '[' ? "" : ",", rank.rank, rank.who.pid,
+                       rank.who.start_ticks);
   }
   return out + "\n]}\n";
 }

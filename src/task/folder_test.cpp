@@ -142,9 +142,7 @@ TEST_F(Folder, TheTailCountsLines) {
 TEST_F(Folder, ABoundedLogKeepsHeadTailAndOffsets) {
   const std::string log = path + "/log";
   std::string text;
-  for (int i = 0; text.size() < 3'000'000; ++i) {
-    text += "line " + std::to_string(i) + "\n";
-  }
+  for (int i = 0; text.size() < 3'000'000; ++i) { text += "line " + std::to_string(i) + "\n"; }
   put("log", text);
   bound_log(log, mebibytes(4));
   EXPECT_EQ(read_log_file(log, 0, 10'000'000)->bytes, text);
@@ -167,9 +165,7 @@ TEST_F(Folder, ABoundedLogKeepsHeadTailAndOffsets) {
 pid_t sleeper(bool own_session) {
   const pid_t pid = fork();
   if (pid == 0) {
-    if (own_session) {
-      setsid();
-    }
+    if (own_session) { setsid(); }
     execle("/bin/sleep", "sleep", "600", nullptr, std::vector<char*>{const_cast<char*>("CENTRALE_TEST_MARK=yes"), nullptr}.data());
     _exit(127);
   }

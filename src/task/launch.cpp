@@ -80,9 +80,7 @@ class Members {
   template <class T>
   T get(const char* key) {
     T value{};
-    if (from_[key].get(value) != simdjson::SUCCESS && missing.empty()) {
-      missing = key;
-    }
+    if (from_[key].get(value) != simdjson::SUCCESS && missing.empty()) { missing = key; }
     return value;
   }
   std::string text(const char* key) { return std::string(get<std::string_view>(key)); }
@@ -103,9 +101,7 @@ class Members {
     std::vector<std::string> all;
     for (const element& each : from) {
       std::string_view value;
-      if (each.get(value) != simdjson::SUCCESS) {
-        missing = key;
-      }
+      if (each.get(value) != simdjson::SUCCESS) { missing = key; }
       all.emplace_back(value);
     }
     return all;
@@ -157,14 +153,10 @@ std::vector<RankSpec> ranks_of(Members& launch) {
     rank.visible_devices = members.texts("visible_devices");
     for (const element& cpu : members.list("cpus")) {
       std::int64_t number = -1;
-      if (cpu.get(number) != simdjson::SUCCESS || number < 0) {
-        members.missing = "cpus";
-      }
+      if (cpu.get(number) != simdjson::SUCCESS || number < 0) { members.missing = "cpus"; }
       rank.cpus.push_back(static_cast<int>(number));
     }
-    if (!members.missing.empty()) {
-      launch.missing = "ranks." + members.missing;
-    }
+    if (!members.missing.empty()) { launch.missing = "ranks." + members.missing; }
     ranks.push_back(std::move(rank));
   }
   return ranks;
@@ -199,9 +191,7 @@ std::string to_json(const Launch& launch) {
   put_flag(out, "wants_port", spec.wants_port);
   put(out, "job", spec.job);
   put(out, "attempt", spec.attempt);
-  if (spec.array_index) {
-    put(out, "array_index", *spec.array_index);
-  }
+  if (spec.array_index) { put(out, "array_index", *spec.array_index); }
   put_environment(out, "base_env", launch.base_env);
   put(out, "port", launch.port);
   put(out, "master_port", launch.master_port);
@@ -230,9 +220,7 @@ Result<Launch> parse_launch(std::string_view text) {
   spec.job = members.text("job");
   spec.attempt = members.small("attempt");
   std::int64_t index = 0;
-  if (root["array_index"].get(index) == simdjson::SUCCESS) {
-    spec.array_index = index;
-  }
+  if (root["array_index"].get(index) == simdjson::SUCCESS) { spec.array_index = index; }
   launch.base_env = members.environment("base_env");
   launch.port = members.small("port");
   launch.master_port = members.small("master_port");
@@ -305,9 +293,7 @@ Result<void> check(const LaunchSpec& spec) {
       wrong = fmt::format("{} is not UTF-8", name);
     }
   };
-  for (const std::string& word : spec.argv) {
-    look(word, "a word of the command");
-  }
+  for (const std::string& word : spec.argv) { look(word, "a word of the command"); }
   for (const auto& [name, value] : spec.env) {
     look(name, "the name of an environment variable");
     look(value, "the environment variable " + name.substr(0, 64));
@@ -321,12 +307,8 @@ Result<void> check(const LaunchSpec& spec) {
   look(spec.job, "the job");
   for (const RankSpec& rank : spec.ranks) {
     look(rank.visible_variable, "the name of the device variable");
-    for (const std::string& device : rank.visible_devices) {
-      look(device, "a device");
-    }
-    if (rank.cpus.size() > kCpusMax) {
-      wrong = fmt::format("a rank is bound to more than {} cores", kCpusMax);
-    }
+    for (const std::string& device : rank.visible_devices) { look(device, "a device"); }
+    if (rank.cpus.size() > kCpusMax) { wrong = fmt::format("a rank is bound to more than {} cores", kCpusMax); }
   }
   if (wrong.empty() && (spec.argv.empty() || spec.argv.front().empty())) {
     wrong = "the command is empty";
@@ -359,9 +341,7 @@ void summarize(ExitReport& report, const std::vector<RankEnd>& ends) {
       report.signal = end.signal;
     }
     // Without a request, the first end that is not 0 is the cause and the rest follow from it.
-    if (!report.stop_requested && (saved || report.failed_rank >= 0)) {
-      break;
-    }
+    if (!report.stop_requested && (saved || report.failed_rank >= 0)) { break; }
   }
   if (report.failed_rank >= 0) {
     // Code and signal say the rest.

@@ -42,23 +42,23 @@ struct LaunchSpec {
 /// A LaunchSpec and what the driver decided when it made the folder: all that the supervisor needs.
 struct Launch {
   LaunchSpec spec;
-  Environment base_env{};   // the centre's PATH, HOME, LANG, TMPDIR
-  int port = 0;             // 0: none
-  int master_port = 0;      // 0: one rank
-  std::string mark{};       // unique; in the environment of all that the task starts, so that leftovers are known
-  std::string cgroup{};     // the folder to make for this task; empty: none can be made
-  Bytes log_max{};          // on disk, for each file of each rank
+  Environment base_env{};  // the centre's PATH, HOME, LANG, TMPDIR
+  int port = 0;            // 0: none
+  int master_port = 0;     // 0: one rank
+  std::string mark{};      // unique; in the environment of all that the task starts, so that leftovers are known
+  std::string cgroup{};    // the folder to make for this task; empty: none can be made
+  Bytes log_max{};         // on disk, for each file of each rank
 };
 
 struct ExitReport {
   TaskId task;
-  bool started = true;          // false: no rank ever ran the command; `error` says why
-  bool lost = false;            // the supervisor was gone without a report
-  bool stop_requested = false;  // it was asked to stop (by anybody)
-  int code = -1;                // exit code; -1: ended by a signal, lost or not started
-  int signal = 0;               // 0: none
-  int failed_rank = -1;         // the first rank that failed; -1: none
-  std::string message{};        // for people, what code and signal do not say; may be empty
+  bool started = true;              // false: no rank ever ran the command; `error` says why
+  bool lost = false;                // the supervisor was gone without a report
+  bool stop_requested = false;      // it was asked to stop (by anybody)
+  int code = -1;                    // exit code; -1: ended by a signal, lost or not started
+  int signal = 0;                   // 0: none
+  int failed_rank = -1;             // the first rank that failed; -1: none
+  std::string message{};            // for people, what code and signal do not say; may be empty
   ErrorKind error = ErrorKind::io;  // with started == false: invalid means that a retry cannot help
   std::string remedy{};
   Time began{};

@@ -56,9 +56,7 @@ TEST(Launch, ComesBackAsItWasWritten) {
 
 TEST(Launch, ADamagedFileSaysWhatIsWrong) {
   const std::string good = to_json(everything());
-  for (std::size_t size = 0; size + 2 < good.size(); size += 7) {
-    EXPECT_FALSE(parse_launch(good.substr(0, size))) << size;
-  }
+  for (std::size_t size = 0; size + 2 < good.size(); size += 7) { EXPECT_FALSE(parse_launch(good.substr(0, size))) << size; }
   std::string no_argv = good;
   no_argv.replace(no_argv.find("\"argv\""), 6, "\"arg_\"");
   EXPECT_THAT(parse_launch(no_argv).error().what, HasSubstr("'argv'"));
@@ -92,9 +90,20 @@ TEST(Launch, ChecksWhatNoProcessCanBeGiven) {
 }
 
 TEST(Exit, ComesBackAsItWasWritten) {
-  ExitReport before{.task = {3}, .started = false, .lost = true, .stop_requested = true, .code = 75, .signal = 9, .failed_rank = 2,
-                    .message = "a\tb", .error = ErrorKind::invalid, .remedy = "do \"this\"", .began = {1}, .ended = {1'800'000'000'000'000'000},
-                    .max_rss = {5}, .cpu = {6}};
+  ExitReport before{.task = {3},
+                    .started = false,
+                    .lost = true,
+                    .stop_requested = true,
+                    .code = 75,
+                    .signal = 9,
+                    .failed_rank = 2,
+                    .message = "a\tb",
+                    .error = ErrorKind::invalid,
+                    .remedy = "do \"this\"",
+                    .began = {1},
+                    .ended = {1'800'000'000'000'000'000},
+                    .max_rss = {5},
+                    .cpu = {6}};
   const Result<ExitReport> after = parse_exit(to_json(before));
   ASSERT_TRUE(after) << after.error().message();
   EXPECT_EQ(to_json(*after), to_json(before));
@@ -141,9 +150,7 @@ TEST(Reply, ComesBackAndRefusesHalves) {
   EXPECT_EQ(after->error.kind, ErrorKind::io);
   EXPECT_EQ(after->error.what, "no space left");
   EXPECT_EQ(after->error.remedy, "free some");
-  for (std::size_t size = 0; size < line.size(); ++size) {
-    EXPECT_FALSE(parse_reply(line.substr(0, size))) << size;
-  }
+  for (std::size_t size = 0; size < line.size(); ++size) { EXPECT_FALSE(parse_reply(line.substr(0, size))) << size; }
   EXPECT_FALSE(parse_reply("maybe\t0\t\t\t\n"));
   EXPECT_FALSE(parse_reply("busy\t9\t\t\t\n"));
 }
@@ -163,7 +170,8 @@ std::string value_of(const Environment& environment, std::string_view name) {
 
 TEST(RankEnvironment, TheContractWinsOverTheUserAndTheUserOverTheCentre) {
   Launch launch = everything();
-  launch.spec.env = {{"PATH", "/mine"}, {"RANK", "9"}, {"CENTRALE_TASK", "t1"}, {std::string(kMarkVariable), "forged"}, {"A", "1"}, {"A", "2"}};
+  launch.spec.env = {{"PATH", "/mine"}, {"RANK", "9"}, {"CENTRALE_TASK", "t1"}, {std::string(kMarkVariable), "forged"},
+                     {"A", "1"},        {"A", "2"}};
   const Environment rank0 = rank_environment(launch, 0, 7);
   EXPECT_EQ(value_of(rank0, "PATH"), "/mine");
   EXPECT_EQ(value_of(rank0, "RANK"), "0");

@@ -23,14 +23,10 @@ constexpr std::size_t kEnvironmentMax = 2UL * 1024 * 1024;
 std::string slurp(const std::string& path, std::size_t limit) {
   std::string text;
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    return text;
-  }
+  if (fd < 0) { return text; }
   char buffer[16384];
   ssize_t got = 0;
-  while (text.size() < limit && (got = read(fd, buffer, sizeof buffer)) > 0) {
-    text.append(buffer, static_cast<std::size_t>(got));
-  }
+  while (text.size() < limit && (got = read(fd, buffer, sizeof buffer)) > 0) { text.append(buffer, static_cast<std::size_t>(got)); }
   close(fd);
   return text;
 }
@@ -42,16 +38,12 @@ bool is_dead(const ProcessStat& stat) { return stat.state == 'X' || (stat.state 
 template <class Visit>
 void for_each_process(Visit visit) {
   DIR* proc = opendir("/proc");
-  if (proc == nullptr) {
-    return;
-  }
+  if (proc == nullptr) { return; }
   while (const dirent* entry = readdir(proc)) {
     pid_t pid = 0;
     const char* end = entry->d_name + std::strlen(entry->d_name);
     const auto [stop, error] = std::from_chars(entry->d_name, end, pid);
-    if (error == std::errc{} && stop == end && pid > 0) {
-      visit(pid);
-    }
+    if (error == std::errc{} && stop == end && pid > 0) { visit(pid); }
   }
   closedir(proc);
 }
@@ -62,18 +54,14 @@ std::optional<ProcessStat> read_stat(pid_t pid) {
   const std::string text = slurp("/proc/" + std::to_string(pid) + "/stat", 4096);
   // The name, in parentheses, may hold anything, also ')': the fields start after the last one.
   const std::size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos || name_end + 4 > text.size()) {
-    return std::nullopt;
-  }
+  if (name_end == std::string::npos || name_end + 4 > text.size()) { return std::nullopt; }
   ProcessStat stat;
   int field = 3;
   std::size_t at = name_end + 2;
   stat.state = text[at];
   while (field < 22) {
     at = text.find(' ', at);
-    if (at == std::string::npos) {
-      return std::nullopt;
-    }
+    if (at == std::string::npos) { return std::nullopt; }
     ++at;
     ++field;
     if (field == 4) {
@@ -89,9 +77,7 @@ std::optional<ProcessStat> read_stat(pid_t pid) {
 const std::string& boot_id() {
   static const std::string id = [] {
     std::string text = slurp("/proc/sys/kernel/random/boot_id", 64);
-    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
-      text.pop_back();
-    }
+    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) { text.pop_back(); }
     return text.empty() ? std::string("unknown") : text;
   }();
   return id;
@@ -103,21 +89,15 @@ Identity identify(pid_t pid) {
 }
 
 bool lives(const Identity& who) {
-  if (who.pid <= 0 || who.boot != boot_id()) {
-    return false;
-  }
+  if (who.pid <= 0 || who.boot != boot_id()) { return false; }
   const std::optional<ProcessStat> stat = read_stat(who.pid);
   return stat && stat->start_ticks == who.start_ticks && !is_dead(*stat);
 }
 
 int open_process(const Identity& who) {
-  if (who.pid <= 0 || who.boot != boot_id()) {
-    return -1;
-  }
+  if (who.pid <= 0 || who.boot != boot_id()) { return -1; }
   const int fd = static_cast<int>(syscall(SYS_pidfd_open, who.pid, 0));  // glibc 2.36's header is not for C++
-  if (fd < 0) {
-    return -1;
-  }
+  if (fd < 0) { return -1; }
   // Looked at after the descriptor is held: from here on the pid cannot mean another process unnoticed.
   if (!lives(who)) {
     close(fd);
@@ -128,9 +108,7 @@ int open_process(const Identity& who) {
 
 bool send_signal(const Identity& who, int signal) {
   const int fd = open_process(who);
-  if (fd < 0) {
-    return false;
-  }
+  if (fd < 0) { return false; }
   const bool sent = syscall(SYS_pidfd_send_signal, fd, signal, nullptr, 0) == 0;
   close(fd);
   return sent;
@@ -153,9 +131,7 @@ std::vector<Identity> descendants(pid_t root) {
     const auto [from, to] = children.equal_range(parents[i]);
     for (auto it = from; it != to; ++it) {
       parents.push_back(it->second.who.pid);
-      if (!it->second.dead) {
-        found.push_back(it->second.who);
-      }
+      if (!it->second.dead) { found.push_back(it->second.who); }
     }
     children.erase(from, to);  // each is visited once, whatever the snapshot says
   }
@@ -169,13 +145,9 @@ std::size_t signal_descendants(pid_t root, int signal, std::set<pid_t>& met) {
   std::size_t count = 0;
   for_each_process([&](pid_t pid) {
     const std::optional<ProcessStat> stat = read_stat(pid);
-    if (!stat || is_dead(*stat) || !below.contains(stat->parent)) {
-      return;
-    }
+    if (!stat || is_dead(*stat) || !below.contains(stat->parent)) { return; }
     below.insert(pid);
-    if (met.insert(pid).second) {
-      count += ::kill(pid, signal) == 0 ? 1U : 0U;
-    }
+    if (met.insert(pid).second) { count += ::kill(pid, signal) == 0 ? 1U : 0U; }
   });
   return count;
 }
@@ -216,23 +188,17 @@ std::size_t signal_with_environment(std::string_view name, std::string_view valu
 std::vector<Identity> with_open_file(const std::string& path) {
   struct stat wanted {};
   std::vector<Identity> found;
-  if (stat(path.c_str(), &wanted) != 0) {
-    return found;
-  }
+  if (stat(path.c_str(), &wanted) != 0) { return found; }
   for_each_process([&](pid_t pid) {
-    if (pid == getpid()) {
-      return;
-    }
+    if (pid == getpid()) { return; }
     const Identity who = identify(pid);
     const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
     DIR* fds = opendir(folder.c_str());
-    if (fds == nullptr) {
-      return;
-    }
+    if (fds == nullptr) { return; }
     while (const dirent* entry = readdir(fds)) {
       struct stat have {};
-      if (entry->d_name[0] != '.' && fstatat(dirfd(fds), entry->d_name, &have, 0) == 0 &&
-          have.st_dev == wanted.st_dev && have.st_ino == wanted.st_ino) {
+      if (entry->d_name[0] != '.' && fstatat(dirfd(fds), entry->d_name, &have, 0) == 0 && have.st_dev == wanted.st_dev &&
+          have.st_ino == wanted.st_ino) {
         found.push_back(who);
         break;
       }

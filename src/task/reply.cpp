@@ -11,9 +11,7 @@ constexpr std::array<std::string_view, 5> kNames{"started", "busy", "done", "spe
 
 void put_field(std::string& line, std::string_view text) {
   line += '\t';
-  for (const char c : text) {
-    line += c == '\t' || c == '\n' ? ' ' : c;
-  }
+  for (const char c : text) { line += c == '\t' || c == '\n' ? ' ' : c; }
 }
 
 }  // namespace
@@ -28,9 +26,7 @@ std::string to_line(const Reply& reply) {
 }
 
 std::optional<Reply> parse_reply(std::string_view line) {
-  if (line.empty() || line.back() != '\n') {
-    return std::nullopt;
-  }
+  if (line.empty() || line.back() != '\n') { return std::nullopt; }
   line.remove_suffix(1);
   std::vector<std::string> fields;
   for (std::size_t at = 0; at <= line.size();) {
@@ -38,14 +34,12 @@ std::optional<Reply> parse_reply(std::string_view line) {
     fields.emplace_back(line.substr(at, end - at));
     at = end + 1;
   }
-  if (fields.size() != 5 || fields[1].size() != 1 || fields[1][0] < '0' ||
-      fields[1][0] > '0' + static_cast<char>(ErrorKind::io)) {
+  if (fields.size() != 5 || fields[1].size() != 1 || fields[1][0] < '0' || fields[1][0] > '0' + static_cast<char>(ErrorKind::io)) {
     return std::nullopt;
   }
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     if (fields[0] == kNames[i]) {
-      return Reply{static_cast<Answer>(i),
-                   {static_cast<ErrorKind>(fields[1][0] - '0'), fields[2], fields[3], fields[4]}};
+      return Reply{static_cast<Answer>(i), {static_cast<ErrorKind>(fields[1][0] - '0'), fields[2], fields[3], fields[4]}};
     }
   }
   return std::nullopt;

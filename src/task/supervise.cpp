@@ -110,15 +110,10 @@ int refuse_to_start(Supervised& task, const Error& error) {
 /// False when it is not a rank's: an orphan of the task that came to us.
 void note_end(Supervised& task, pid_t pid, int status, const rusage& use) {
   for (std::size_t i = 0; i < task.ranks.size(); ++i) {
-    if (task.ranks[i].pid != pid || task.ranks[i].ended) {
-      continue;
-    }
+    if (task.ranks[i].pid != pid || task.ranks[i].ended) { continue; }
     task.ranks[i].ended = true;
-    const RankEnd end{static_cast<int>(i), WIFEXITED(status) ? WEXITSTATUS(status) : 0,
-                      WIFSIGNALED(status) ? WTERMSIG(status) : 0};
-    if (task.failed_rss.value == 0 && (end.code != 0 || end.signal != 0)) {
-      task.failed_rss = {use.ru_maxrss * 1024};
-    }
+    const RankEnd end{static_cast<int>(i), WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0};
+    if (task.failed_rss.value == 0 && (end.code != 0 || end.signal != 0)) { task.failed_rss = {use.ru_maxrss * 1024}; }
     task.ends.push_back(end);
   }
 }
@@ -129,15 +124,9 @@ bool reap(Supervised& task) {
     int status = 0;
     rusage use{};
     const pid_t pid = wait4(-1, &status, WNOHANG, &use);
-    if (pid == 0) {
-      return false;
-    }
-    if (pid < 0 && errno == ECHILD) {
-      return !(task.in_cgroup && cgroup_is_populated(task.launch.cgroup));
-    }
-    if (pid > 0) {
-      note_end(task, pid, status, use);
-    }
+    if (pid == 0) { return false; }
+    if (pid < 0 && errno == ECHILD) { return !(task.in_cgroup && cgroup_is_populated(task.launch.cgroup)); }
+    if (pid > 0) { note_end(task, pid, status, use); }
   }
 }
 
@@ -181,13 +170,9 @@ Result<void> prepare(Supervised& task) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   sigset_t wanted;
   sigemptyset(&wanted);
-  for (const int signal : {SIGCHLD, SIGTERM, stop_signal()}) {
-    sigaddset(&wanted, signal);
-  }
+  for (const int signal : {SIGCHLD, SIGTERM, stop_signal()}) { sigaddset(&wanted, signal); }
   task.signals = Fd(signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!task.signals) {
-    return io_failure("make a signal descriptor", task.folder, errno);
-  }
+  if (!task.signals) { return io_failure("make a signal descriptor", task.folder, errno); }
   const LaunchSpec& spec = task.launch.spec;
   task.in_cgroup = make_cgroup(task.launch.cgroup);
   if (spec.memory_max.value > 0) {
@@ -199,13 +184,15 @@ Result<void> prepare(Supervised& task) {
 
 Result<void> start_ranks(Supervised& task) {
   Fd cgroup;
-  if (task.in_cgroup) {
-    cgroup = Fd(open((task.launch.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-  }
+  if (task.in_cgroup) { cgroup = Fd(open((task.launch.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC)); }
   std::vector<RankProcess> processes;
   for (int rank = 0; rank < static_cast<int>(task.launch.spec.ranks.size()); ++rank) {
-    TRY_ASSIGN(const pid_t pid, start_rank({.launch = &task.launch, .folder = task.folder, .rank = rank,
-                                            .lock = task.lock.get(), .cgroup = cgroup.get(), .memory = task.memory}));
+    TRY_ASSIGN(const pid_t pid, start_rank({.launch = &task.launch,
+                                            .folder = task.folder,
+                                            .rank = rank,
+                                            .lock = task.lock.get(),
+                                            .cgroup = cgroup.get(),
+                                            .memory = task.memory}));
     task.ranks.push_back({pid});
     processes.push_back({rank, identify(pid)});
   }
@@ -218,9 +205,7 @@ Result<void> start_ranks(Supervised& task) {
 
 void bound_logs(Supervised& task) {
   for (int rank = 0; rank < static_cast<int>(task.ranks.size()); ++rank) {
-    for (const bool is_stderr : {false, true}) {
-      bound_log(log_path(task.folder, rank, is_stderr), task.launch.log_max);
-    }
+    for (const bool is_stderr : {false, true}) { bound_log(log_path(task.folder, rank, is_stderr), task.launch.log_max); }
   }
 }
 
@@ -234,11 +219,9 @@ void watch(Supervised& task) {
   Clock::time_point log_check = Clock::now() + kLogCheck;
   bool leftovers_told = false;
   while (!reap(task)) {
-    const bool failed = std::any_of(task.ends.begin(), task.ends.end(),
-                                    [](const RankEnd& end) { return end.code != 0 || end.signal != 0; });
-    if (failed && !task.kill_at && !all_ranks_ended(task)) {
-      begin_stop(task, task.launch.spec.grace);
-    }
+    const bool failed =
+        std::any_of(task.ends.begin(), task.ends.end(), [](const RankEnd& end) { return end.code != 0 || end.signal != 0; });
+    if (failed && !task.kill_at && !all_ranks_ended(task)) { begin_stop(task, task.launch.spec.grace); }
     if (all_ranks_ended(task) && !leftovers_told) {
       leftovers_told = true;
       std::set<pid_t> met;
@@ -276,8 +259,7 @@ void settle(Supervised& task) {
   rusage use{};
   getrusage(RUSAGE_CHILDREN, &use);
   report.max_rss = {use.ru_maxrss * 1024};
-  report.cpu = {(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1'000'000'000 +
-                (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000};
+  report.cpu = {(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1'000'000'000 + (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1000};
   const Bytes max = task.launch.spec.memory_max;
   std::int64_t oom_kills = 0;
   if (task.in_cgroup) {
@@ -327,27 +309,17 @@ int supervise(const std::string& folder) {
     answer(Answer::error, io_failure("enter", folder, errno).error());
     return 74;
   }
-  if (const std::optional<int> over = claim(task)) {
-    return *over;
-  }
+  if (const std::optional<int> over = claim(task)) { return *over; }
   task.report.began = now();
   task.report.task = parse_id<TaskTag>(folder.substr(folder.rfind('/') + 1)).value_or(TaskId{});
   Result<Launch> launch = read_launch(folder);
-  if (!launch) {
-    return refuse_to_start(task, launch.error());
-  }
+  if (!launch) { return refuse_to_start(task, launch.error()); }
   task.launch = std::move(*launch);
   // From here on this folder is spent: no other supervisor will start anything in it, whatever becomes of this one.
   Result<void> ready = write_record(task.lock, {identify(getpid()), task.report.began});
-  if (ready) {
-    ready = reserve_exit(folder);
-  }
-  if (ready) {
-    ready = prepare(task);
-  }
-  if (ready) {
-    ready = start_ranks(task);
-  }
+  if (ready) { ready = reserve_exit(folder); }
+  if (ready) { ready = prepare(task); }
+  if (ready) { ready = start_ranks(task); }
   if (!ready) {
     while (!reap(task)) {  // a gang starts as a whole or not at all
       kill_descendants(task.in_cgroup ? task.launch.cgroup : std::string{});

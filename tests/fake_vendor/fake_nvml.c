@@ -6,14 +6,20 @@
 #include <unistd.h>
 
 typedef struct Fake* nvmlDevice_t;
-typedef struct { unsigned long long total, free, used; } nvmlMemory_t;
-typedef struct { unsigned gpu, memory; } nvmlUtilization_t;
+typedef struct {
+  unsigned long long total, free, used;
+} nvmlMemory_t;
+typedef struct {
+  unsigned gpu, memory;
+} nvmlUtilization_t;
 typedef struct {
   char busIdLegacy[16];
   unsigned domain, bus, device, pciDeviceId, pciSubSystemId;
   char busId[32];
 } nvmlPciInfo_t;
-struct Fake { unsigned index; };
+struct Fake {
+  unsigned index;
+};
 static struct Fake fakes[2] = {{0}, {1}};
 static unsigned looks;
 
@@ -23,24 +29,16 @@ static int mode(const char* name) {
 }
 
 int nvmlInit_v2(void) {
-  if (mode("crash")) {
-    abort();
-  }
+  if (mode("crash")) { abort(); }
   if (mode("hang")) {
-    for (;;) {
-      pause();
-    }
+    for (;;) { pause(); }
   }
   return mode("no-driver") ? 9 : mode("mismatch") ? 18 : 0;
 }
 int nvmlDeviceGetCount_v2(unsigned* count) {
-  if (mode("crash-later") && looks > 0) {
-    abort();
-  }
+  if (mode("crash-later") && looks > 0) { abort(); }
   if (mode("hang-later") && looks > 0) {
-    for (;;) {
-      pause();
-    }
+    for (;;) { pause(); }
   }
   ++looks;
   *count = mode("many") ? 4000000000u : 2;
@@ -72,9 +70,7 @@ int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t* memory) {
 }
 int nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t* pci) {
   memset(pci, mode("garbage") ? 'z' : 0, sizeof *pci);
-  if (!mode("garbage")) {
-    snprintf(pci->busId, sizeof pci->busId, "00000000:%02X:00.0", 0x18 + device->index);
-  }
+  if (!mode("garbage")) { snprintf(pci->busId, sizeof pci->busId, "00000000:%02X:00.0", 0x18 + device->index); }
   return 0;
 }
 int nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned* milliwatts) {

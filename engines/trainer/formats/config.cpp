@@ -114,9 +114,7 @@ Result<ModelConfig> config_from_gguf(const Gguf& gguf) {
     return fail(ErrorKind::invalid, "embedding_length is no multiple of head_count", gguf.where);
   }
   config.head_dim = config.hidden_size / config.heads;
-  if (gguf.has("llama.attention.key_length")) {
-    TRY_ASSIGN(config.head_dim, gguf.integer("llama.attention.key_length", 2, 4096));
-  }
+  if (gguf.has("llama.attention.key_length")) { TRY_ASSIGN(config.head_dim, gguf.integer("llama.attention.key_length", 2, 4096)); }
   if (gguf.has("llama.rope.dimension_count")) {
     TRY_ASSIGN(const auto rotated, gguf.integer("llama.rope.dimension_count", 0, 4096));
     if (rotated != config.head_dim) return fail(ErrorKind::invalid, "only a part of each head is rotated: not supported", gguf.where);
@@ -127,9 +125,7 @@ Result<ModelConfig> config_from_gguf(const Gguf& gguf) {
   }
   TRY_ASSIGN(config.context, gguf.integer("llama.context_length", 1, std::int64_t{1} << 32));
   TRY_ASSIGN(config.rms_norm_eps, gguf.number("llama.attention.layer_norm_rms_epsilon"));
-  if (gguf.has("llama.rope.freq_base")) {
-    TRY_ASSIGN(config.rope_theta, gguf.number("llama.rope.freq_base"));
-  }
+  if (gguf.has("llama.rope.freq_base")) { TRY_ASSIGN(config.rope_theta, gguf.number("llama.rope.freq_base")); }
   config.tied = true;
   for (const auto& tensor : gguf.tensors) {
     if (tensor.name == "output.weight") config.tied = false;

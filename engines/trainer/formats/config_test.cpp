@@ -14,8 +14,10 @@ constexpr const char* kGood = R"({"model_type":"llama","vocab_size":512,"hidden_
 
 std::string changed(const std::string& field, const std::string& value) {
   auto object = parse_json(kGood, "").value().as_object();
-  if (value.empty()) object.erase(field);
-  else object[field] = parse_json(value, "").value();
+  if (value.empty())
+    object.erase(field);
+  else
+    object[field] = parse_json(value, "").value();
   return json::serialize(object);
 }
 
@@ -38,13 +40,23 @@ TEST(Config, ReadsHuggingFaceAndWritesItBack) {
 
 TEST(Config, CountsParametersAsPublished) {
   // SmolLM2-135M's card gives 134,515,008.
-  ModelConfig smollm{.vocab_size = 49152, .hidden_size = 576, .intermediate_size = 1536, .layers = 30, .heads = 9, .kv_heads = 3,
-                     .head_dim = 64, .context = 8192, .tied = true, .bos = {}, .eos = {}};
+  ModelConfig smollm{.vocab_size = 49152,
+                     .hidden_size = 576,
+                     .intermediate_size = 1536,
+                     .layers = 30,
+                     .heads = 9,
+                     .kv_heads = 3,
+                     .head_dim = 64,
+                     .context = 8192,
+                     .tied = true,
+                     .bos = {},
+                     .eos = {}};
   EXPECT_EQ(parameter_count(smollm), 134515008);
 }
 
 TEST(Config, NamesFileAndField) {
-  EXPECT_EQ(refusal("hidden_size", ""), "m/config.json: field 'hidden_size' is missing; add \"hidden_size\": a whole number from 2 to 1048576");
+  EXPECT_EQ(refusal("hidden_size", ""),
+            "m/config.json: field 'hidden_size' is missing; add \"hidden_size\": a whole number from 2 to 1048576");
   EXPECT_NE(refusal("hidden_size", "\"64\"").find("m/config.json: field 'hidden_size' is \"64\""), std::string::npos);
   EXPECT_NE(refusal("num_hidden_layers", "0").find("num_hidden_layers"), std::string::npos);
   EXPECT_NE(refusal("num_hidden_layers", "2.5").find("num_hidden_layers"), std::string::npos);

@@ -158,9 +158,12 @@ float half_to_float(std::uint16_t bits) {
   const int exponent = (bits >> 10) & 31;
   const int fraction = bits & 1023;
   float value = 0;
-  if (exponent == 0) value = std::ldexp(as_float(fraction), -24);
-  else if (exponent == 31) value = fraction == 0 ? HUGE_VALF : NAN;
-  else value = std::ldexp(as_float(fraction | 1024), exponent - 25);
+  if (exponent == 0)
+    value = std::ldexp(as_float(fraction), -24);
+  else if (exponent == 31)
+    value = fraction == 0 ? HUGE_VALF : NAN;
+  else
+    value = std::ldexp(as_float(fraction | 1024), exponent - 25);
   return (bits & 0x8000) != 0 ? -value : value;
 }
 

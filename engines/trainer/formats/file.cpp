@@ -16,8 +16,8 @@ namespace centrale::trainer {
 namespace {
 
 Error system_error(std::string_view doing, const std::filesystem::path& path, int code) {
-  Error error{code == ENOENT ? ErrorKind::not_found : ErrorKind::io,
-              fmt::format("cannot {}: {}", doing, std::strerror(code)), path.string(), {}};
+  Error error{
+      code == ENOENT ? ErrorKind::not_found : ErrorKind::io, fmt::format("cannot {}: {}", doing, std::strerror(code)), path.string(), {}};
   if (code == ENOSPC || code == EDQUOT) error.remedy = "free some space, or choose a folder on another disk";
   if (code == ENOENT) error.remedy = "check the path; relative paths start at the current folder";
   if (code == EACCES || code == EROFS) error.remedy = "check the permissions of the file and its folder";
@@ -51,8 +51,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   return file;
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
@@ -68,8 +67,7 @@ Result<std::string> read_text(const std::filesystem::path& path, std::size_t siz
   TRY_ASSIGN(const auto file, MappedFile::open(path));
   const auto bytes = file.bytes();
   if (bytes.size() > size_max) {
-    return fail(ErrorKind::invalid, fmt::format("the file has {} bytes; the limit is {}", bytes.size(), size_max),
-                path.string());
+    return fail(ErrorKind::invalid, fmt::format("the file has {} bytes; the limit is {}", bytes.size(), size_max), path.string());
   }
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
@@ -94,9 +92,7 @@ DurableFile::~DurableFile() {
 }
 
 Result<void> DurableFile::write(std::span<const std::byte> bytes) {
-  if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) {
-    return std::unexpected(system_error("write", path_, errno));
-  }
+  if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) { return std::unexpected(system_error("write", path_, errno)); }
   size_ += bytes.size();
   return {};
 }
@@ -104,9 +100,7 @@ Result<void> DurableFile::write(std::span<const std::byte> bytes) {
 Result<void> DurableFile::write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
 
 Result<void> DurableFile::finish() {
-  if (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0) {
-    return std::unexpected(system_error("write", path_, errno));
-  }
+  if (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0) { return std::unexpected(system_error("write", path_, errno)); }
   if (std::fclose(std::exchange(file_, nullptr)) != 0) {
     const int code = errno;
     ::unlink(path_.c_str());

@@ -15,11 +15,11 @@
 namespace centrale::trainer {
 namespace {
 
-constexpr std::uint64_t kCountMax = 1 << 20;          // tensors, and keys of metadata
-constexpr std::uint64_t kStringMax = 16 << 20;        // chat templates are the longest
-constexpr std::uint64_t kArrayMax = 16 << 20;         // entries; vocabularies have some 200,000
+constexpr std::uint64_t kCountMax = 1 << 20;    // tensors, and keys of metadata
+constexpr std::uint64_t kStringMax = 16 << 20;  // chat templates are the longest
+constexpr std::uint64_t kArrayMax = 16 << 20;   // entries; vocabularies have some 200,000
 constexpr std::uint64_t kAlignmentMax = 1 << 16;
-constexpr std::uint32_t kMagic = 0x46554747;          // "GGUF"
+constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
 
 constexpr std::array<GgmlBlock, 11> kBlocks{{{GgmlType::f32, "F32", 1, 4},
                                              {GgmlType::f16, "F16", 1, 2},
@@ -79,7 +79,10 @@ struct Cursor {
         if (value > static_cast<std::uint64_t>(INT64_MAX)) failed = true;
         return static_cast<std::int64_t>(value);
       }
-      case Kind::f32: case Kind::f64: case Kind::string: case Kind::array: break;
+      case Kind::f32:
+      case Kind::f64:
+      case Kind::string:
+      case Kind::array: break;
     }
     failed = true;
     return 0;
@@ -218,9 +221,7 @@ Result<std::string> Gguf::text(const std::string& key) const {
 
 Result<Gguf> parse_gguf(std::span<const std::byte> file, const std::string& where) {
   Cursor cursor{file};
-  if (cursor.take<std::uint32_t>() != kMagic) {
-    return fail(ErrorKind::invalid, "not a GGUF file: it does not start with 'GGUF'", where);
-  }
+  if (cursor.take<std::uint32_t>() != kMagic) { return fail(ErrorKind::invalid, "not a GGUF file: it does not start with 'GGUF'", where); }
   const auto version = cursor.take<std::uint32_t>();
   if (version != 2 && version != 3) {
     return fail(ErrorKind::invalid, fmt::format("GGUF version {} is not supported", version), where, "convert it to version 3");

@@ -18,7 +18,17 @@ namespace centrale::trainer {
 
 /// The tensor types we read; the numbers are those of the file.
 enum class GgmlType : std::uint32_t {
-  f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q5_0 = 6, q5_1 = 7, q8_0 = 8, q4_k = 12, q5_k = 13, q6_k = 14, bf16 = 30,
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
+  q8_0 = 8,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  bf16 = 30,
 };
 
 struct GgmlBlock {
@@ -68,8 +78,12 @@ float half_to_float(std::uint16_t bits);
 float bfloat_to_float(std::uint16_t bits);
 
 /// Types of metadata as the writer needs them; readers of GGUF insist on the exact width.
-struct U32 { std::uint32_t value; };
-struct F32 { float value; };
+struct U32 {
+  std::uint32_t value;
+};
+struct F32 {
+  float value;
+};
 using GgufField = std::variant<U32, F32, bool, std::string, std::vector<std::string>, std::vector<std::int32_t>>;
 
 struct GgufToWrite {

@@ -27,10 +27,22 @@ void put_string(std::string& out, const std::string& text) {
 }
 
 void put_field(std::string& out, const GgufField& field) {
-  std::visit(Overloaded{[&](U32 number) { put<std::uint32_t>(out, 4); put(out, number.value); },
-                        [&](F32 number) { put<std::uint32_t>(out, 6); put(out, number.value); },
-                        [&](bool flag) { put<std::uint32_t>(out, 7); put<std::uint8_t>(out, flag ? 1 : 0); },
-                        [&](const std::string& text) { put<std::uint32_t>(out, 8); put_string(out, text); },
+  std::visit(Overloaded{[&](U32 number) {
+                          put<std::uint32_t>(out, 4);
+                          put(out, number.value);
+                        },
+                        [&](F32 number) {
+                          put<std::uint32_t>(out, 6);
+                          put(out, number.value);
+                        },
+                        [&](bool flag) {
+                          put<std::uint32_t>(out, 7);
+                          put<std::uint8_t>(out, flag ? 1 : 0);
+                        },
+                        [&](const std::string& text) {
+                          put<std::uint32_t>(out, 8);
+                          put_string(out, text);
+                        },
                         [&](const std::vector<std::string>& list) {
                           put<std::uint32_t>(out, 9);
                           put<std::uint32_t>(out, 8);

@@ -16,13 +16,11 @@ constexpr std::size_t kDepthMax = 64;
 Error wrong_field(const Fields& fields, std::string_view name, std::string_view want) {
   const auto* value = fields.object->if_contains(name);
   if (value == nullptr) {
-    return {ErrorKind::invalid, fmt::format("field '{}' is missing", name), fields.where,
-            fmt::format("add \"{}\": {}", name, want)};
+    return {ErrorKind::invalid, fmt::format("field '{}' is missing", name), fields.where, fmt::format("add \"{}\": {}", name, want)};
   }
   std::string shown = json::serialize(*value);
   if (shown.size() > 40) shown = shown.substr(0, 40) + "…";
-  return {ErrorKind::invalid, fmt::format("field '{}' is {}", name, shown), fields.where,
-          fmt::format("it must be {}", want)};
+  return {ErrorKind::invalid, fmt::format("field '{}' is {}", name, shown), fields.where, fmt::format("it must be {}", want)};
 }
 
 void write_pretty(const json::value& value, std::size_t depth, std::string& out) {
@@ -95,8 +93,7 @@ Result<std::int64_t> Fields::integer(std::string_view name, std::int64_t min, st
   std::int64_t number = 0;
   if (value->is_int64()) {
     number = value->get_int64();
-  } else if (value->is_double() && std::abs(value->get_double()) < 1e15 &&
-             std::trunc(value->get_double()) == value->get_double()) {
+  } else if (value->is_double() && std::abs(value->get_double()) < 1e15 && std::trunc(value->get_double()) == value->get_double()) {
     number = static_cast<std::int64_t>(value->get_double());
   } else {
     return std::unexpected(wrong_field(*this, name, want()));
@@ -105,8 +102,7 @@ Result<std::int64_t> Fields::integer(std::string_view name, std::int64_t min, st
   return number;
 }
 
-Result<std::int64_t> Fields::integer_or(std::string_view name, std::int64_t fallback, std::int64_t min,
-                                        std::int64_t max) const {
+Result<std::int64_t> Fields::integer_or(std::string_view name, std::int64_t fallback, std::int64_t min, std::int64_t max) const {
   return has(name) ? integer(name, min, max) : Result<std::int64_t>(fallback);
 }
 

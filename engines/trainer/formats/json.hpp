@@ -23,8 +23,7 @@ struct Fields {
 
   [[nodiscard]] bool has(std::string_view name) const;  // present and not null
   [[nodiscard]] Result<std::int64_t> integer(std::string_view name, std::int64_t min, std::int64_t max) const;
-  [[nodiscard]] Result<std::int64_t> integer_or(std::string_view name, std::int64_t fallback, std::int64_t min,
-                                                std::int64_t max) const;
+  [[nodiscard]] Result<std::int64_t> integer_or(std::string_view name, std::int64_t fallback, std::int64_t min, std::int64_t max) const;
   [[nodiscard]] Result<double> number_or(std::string_view name, double fallback, double min, double max) const;
   [[nodiscard]] Result<bool> boolean_or(std::string_view name, bool fallback) const;
   [[nodiscard]] Result<std::string> text(std::string_view name) const;

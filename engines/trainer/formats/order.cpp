@@ -45,9 +45,7 @@ std::int64_t DataOrder::at(std::int64_t position) {
 }
 
 double learning_rate(const Schedule& schedule, std::int64_t step) {
-  if (step < schedule.warmup_steps) {
-    return schedule.rate * static_cast<double>(step + 1) / static_cast<double>(schedule.warmup_steps);
-  }
+  if (step < schedule.warmup_steps) { return schedule.rate * static_cast<double>(step + 1) / static_cast<double>(schedule.warmup_steps); }
   const std::int64_t span = schedule.steps - 1 - schedule.warmup_steps;
   if (span <= 0 || step >= schedule.steps) return step >= schedule.steps ? schedule.rate_min : schedule.rate;
   const double progress = static_cast<double>(step - schedule.warmup_steps) / static_cast<double>(span);

@@ -55,8 +55,8 @@ Result<PatternsPtr> compile_patterns(const std::vector<std::string>& splits, con
     if (compiled == nullptr) {
       PCRE2_UCHAR text[128];
       pcre2_get_error_message(code, text, sizeof text);
-      return fail(ErrorKind::invalid,
-                  fmt::format("split pattern '{}' is not valid: {}", split, reinterpret_cast<const char*>(text)), where);
+      return fail(ErrorKind::invalid, fmt::format("split pattern '{}' is not valid: {}", split, reinterpret_cast<const char*>(text)),
+                  where);
     }
     patterns->codes.push_back(compiled);
     pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);  // only faster; without it the interpreter runs

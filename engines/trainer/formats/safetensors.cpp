@@ -54,8 +54,8 @@ Result<std::vector<std::int64_t>> read_shape(const json::value* value, const std
   return shape;
 }
 
-Result<TensorEntry> read_entry(const std::string& name, const json::value& value, std::uint64_t data_size,
-                               std::uint64_t data_start, const std::string& where) {
+Result<TensorEntry> read_entry(const std::string& name, const json::value& value, std::uint64_t data_size, std::uint64_t data_start,
+                               const std::string& where) {
   TRY_ASSIGN(const auto fields, as_fields(value, where + ": tensor '" + name + "'"));
   TensorEntry entry;
   entry.name = name;
@@ -73,8 +73,8 @@ Result<TensorEntry> read_entry(const std::string& name, const json::value& value
     }
   }
   const auto* offsets = fields.object->if_contains("data_offsets");
-  if (offsets == nullptr || !offsets->is_array() || offsets->get_array().size() != 2 ||
-      !offsets->get_array()[0].is_int64() || !offsets->get_array()[1].is_int64()) {
+  if (offsets == nullptr || !offsets->is_array() || offsets->get_array().size() != 2 || !offsets->get_array()[0].is_int64() ||
+      !offsets->get_array()[1].is_int64()) {
     return fail(ErrorKind::invalid, fmt::format("tensor '{}' has no valid data_offsets", name), where);
   }
   const std::int64_t begin = offsets->get_array()[0].get_int64();
@@ -84,8 +84,7 @@ Result<TensorEntry> read_entry(const std::string& name, const json::value& value
                 "the file is cut short or damaged; fetch it again");
   }
   if (static_cast<std::uint64_t>(end - begin) != bytes) {
-    return fail(ErrorKind::invalid,
-                fmt::format("tensor '{}' has {} bytes; its shape and type need {}", name, end - begin, bytes), where);
+    return fail(ErrorKind::invalid, fmt::format("tensor '{}' has {} bytes; its shape and type need {}", name, end - begin, bytes), where);
   }
   entry.begin = data_start + static_cast<std::uint64_t>(begin);
   entry.end = data_start + static_cast<std::uint64_t>(end);

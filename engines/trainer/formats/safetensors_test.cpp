@@ -30,8 +30,9 @@ TEST(Safetensors, ReadsWhatItWrote) {
   const auto path = std::filesystem::temp_directory_path() / ("st-" + std::to_string(::getpid()) + ".safetensors");
   const std::vector<float> a{1, 2, 3, 4, 5, 6};
   const std::vector<std::uint16_t> b{0x3F80};
-  ASSERT_TRUE(write_safetensors(path, {{"a", Dtype::f32, {2, 3}, std::as_bytes(std::span(a))}, {"b\"é", Dtype::bf16, {}, std::as_bytes(std::span(b))}},
-                                {{"format", "pt"}}));
+  ASSERT_TRUE(write_safetensors(
+      path, {{"a", Dtype::f32, {2, 3}, std::as_bytes(std::span(a))}, {"b\"é", Dtype::bf16, {}, std::as_bytes(std::span(b))}},
+      {{"format", "pt"}}));
   const auto file = MappedFile::open(path);
   ASSERT_TRUE(file);
   const auto header = parse_safetensors(file->bytes(), path.string());
@@ -78,8 +79,9 @@ TEST(Safetensors, ALengthThatCannotBeTrueIsRefused) {
 }
 
 TEST(Safetensors, DamageIsRefusedOrHarmless) {
-  const auto good = with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}})",
-                                std::string(11, 'x'));
+  const auto good =
+      with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}})",
+                  std::string(11, 'x'));
   ASSERT_TRUE(parse(good));
   std::mt19937 random(5);
   for (int round = 0; round < 20000; ++round) {

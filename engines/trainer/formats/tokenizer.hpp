@@ -32,7 +32,7 @@ struct Merge {
 struct Vocabulary {
   std::vector<std::string> tokens;  // by id; the raw bytes
   std::vector<TokenKind> kinds;
-  std::vector<Merge> merges;  // by rank
+  std::vector<Merge> merges;        // by rank
   std::vector<std::string> splits;  // regular expressions, applied one after another; matches and gaps are pieces
   bool add_prefix_space = false;
   bool ignore_merges = false;  // a piece that is a token is taken whole (Llama 3)
@@ -86,8 +86,7 @@ Result<Tokenizer> make_tokenizer(Vocabulary vocabulary, const std::string& where
 Result<Vocabulary> train_vocabulary(std::string_view text, std::int32_t size);
 
 /// Hugging Face: tokenizer.json, and tokenizer_config.json if it is not empty.
-Result<Vocabulary> vocabulary_from_json(std::string_view tokenizer_json, std::string_view tokenizer_config,
-                                        const std::string& where);
+Result<Vocabulary> vocabulary_from_json(std::string_view tokenizer_json, std::string_view tokenizer_config, const std::string& where);
 std::string vocabulary_to_json(const Vocabulary& vocabulary);
 std::string tokenizer_config_json(const Vocabulary& vocabulary, std::int64_t context);
 

@@ -97,16 +97,13 @@ Result<Vocabulary> vocabulary_from_gguf(const Gguf& gguf) {
   if (const auto found = gguf.metadata.find("tokenizer.ggml.add_bos_token"); found != gguf.metadata.end()) {
     if (const auto* flag = std::get_if<bool>(&found->second)) vocabulary.add_bos = *flag;
   }
-  if (gguf.has("tokenizer.chat_template")) {
-    TRY_ASSIGN(vocabulary.chat_template, gguf.text("tokenizer.chat_template"));
-  }
+  if (gguf.has("tokenizer.chat_template")) { TRY_ASSIGN(vocabulary.chat_template, gguf.text("tokenizer.chat_template")); }
   return vocabulary;
 }
 
 Result<std::vector<std::pair<std::string, GgufField>>> vocabulary_to_gguf(const Vocabulary& vocabulary, std::int64_t size) {
-  const auto scheme = std::ranges::find_if(schemes(), [&](const Scheme& each) {
-    return each.splits == vocabulary.splits && each.ignore_merges == vocabulary.ignore_merges;
-  });
+  const auto scheme = std::ranges::find_if(
+      schemes(), [&](const Scheme& each) { return each.splits == vocabulary.splits && each.ignore_merges == vocabulary.ignore_merges; });
   if (scheme == schemes().end() || vocabulary.add_prefix_space) {
     return fail(ErrorKind::invalid, "llama.cpp has no name for this tokenizer's pre_tokenizer", "tokenizer.json",
                 "export without GGUF, and convert with llama.cpp's own converter");
@@ -122,21 +119,18 @@ Result<std::vector<std::pair<std::string, GgufField>>> vocabulary_to_gguf(const 
     tokens.push_back(filler ? fmt::format("[PAD{}]", id) : text_of(static_cast<std::int32_t>(id)));
     std::int64_t type = kUnused;
     if (!filler) {
-      type = vocabulary.kinds[id] == TokenKind::normal ? kNormal
-             : vocabulary.kinds[id] == TokenKind::control ? kControl : kUserDefined;
+      type = vocabulary.kinds[id] == TokenKind::normal ? kNormal : vocabulary.kinds[id] == TokenKind::control ? kControl : kUserDefined;
     }
     types.push_back(static_cast<std::int32_t>(type));
   }
   std::vector<std::string> merges;
   for (const auto& merge : vocabulary.merges) merges.push_back(text_of(merge.left) + " " + text_of(merge.right));
 
-  std::vector<std::pair<std::string, GgufField>> fields{{"tokenizer.ggml.model", std::string("gpt2")},
-                                                        {"tokenizer.ggml.pre", std::string(scheme->pre)},
-                                                        {"tokenizer.ggml.tokens", std::move(tokens)},
-                                                        {"tokenizer.ggml.token_type", std::move(types)},
-                                                        {"tokenizer.ggml.merges", std::move(merges)},
-                                                        {"tokenizer.ggml.add_bos_token", vocabulary.add_bos},
-                                                        {"tokenizer.ggml.add_space_prefix", false}};
+  std::vector<std::pair<std::string, GgufField>> fields{
+      {"tokenizer.ggml.model", std::string("gpt2")}, {"tokenizer.ggml.pre", std::string(scheme->pre)},
+      {"tokenizer.ggml.tokens", std::move(tokens)},  {"tokenizer.ggml.token_type", std::move(types)},
+      {"tokenizer.ggml.merges", std::move(merges)},  {"tokenizer.ggml.add_bos_token", vocabulary.add_bos},
+      {"tokenizer.ggml.add_space_prefix", false}};
   const auto put_id = [&](const char* key, std::optional<std::int32_t> id) {
     if (id) fields.emplace_back(key, U32{static_cast<std::uint32_t>(*id)});
   };

@@ -82,8 +82,7 @@ Result<void> read_normalizer(const Fields& root) {
 }
 
 /// Ids must be 0…n-1 with nothing left out; added tokens may lie inside or behind the BPE vocabulary.
-Result<void> place(Vocabulary& vocabulary, Index& index, std::string text, std::int64_t id, TokenKind kind,
-                   const std::string& where) {
+Result<void> place(Vocabulary& vocabulary, Index& index, std::string text, std::int64_t id, TokenKind kind, const std::string& where) {
   if (id < 0 || id >= kTokensMax) return fail(ErrorKind::invalid, fmt::format("token id {} is out of range", id), where);
   const auto at = static_cast<std::size_t>(id);
   if (at >= vocabulary.tokens.size()) {
@@ -216,8 +215,8 @@ std::string token_text(const Vocabulary& vocabulary, std::int32_t id) {
 
 json::value pre_tokenizer_json(const Vocabulary& vocabulary) {
   const auto byte_level = [&](bool use_regex) {
-    return json::object{{"type", "ByteLevel"}, {"add_prefix_space", vocabulary.add_prefix_space}, {"trim_offsets", true},
-                        {"use_regex", use_regex}};
+    return json::object{
+        {"type", "ByteLevel"}, {"add_prefix_space", vocabulary.add_prefix_space}, {"trim_offsets", true}, {"use_regex", use_regex}};
   };
   if (vocabulary.splits.size() == 1 && vocabulary.splits[0] == kGpt2Split) return byte_level(true);
   json::array list;
@@ -238,8 +237,13 @@ std::string vocabulary_to_json(const Vocabulary& vocabulary) {
     if (kind == TokenKind::normal) {
       vocab[bytes_to_printable(vocabulary.tokens[id])] = id;
     } else if (kind != TokenKind::unused) {
-      added.push_back(json::object{{"id", id}, {"content", vocabulary.tokens[id]}, {"single_word", false}, {"lstrip", false},
-                                   {"rstrip", false}, {"normalized", false}, {"special", kind == TokenKind::control}});
+      added.push_back(json::object{{"id", id},
+                                   {"content", vocabulary.tokens[id]},
+                                   {"single_word", false},
+                                   {"lstrip", false},
+                                   {"rstrip", false},
+                                   {"normalized", false},
+                                   {"special", kind == TokenKind::control}});
     }
   }
   json::array merges;
@@ -265,7 +269,8 @@ std::string vocabulary_to_json(const Vocabulary& vocabulary) {
                                         {"byte_fallback", false},
                                         {"ignore_merges", vocabulary.ignore_merges},
                                         {"vocab", std::move(vocab)},
-                                        {"merges", std::move(merges)}}}}) + "\n";
+                                        {"merges", std::move(merges)}}}}) +
+         "\n";
 }
 
 std::string tokenizer_config_json(const Vocabulary& vocabulary, std::int64_t context) {

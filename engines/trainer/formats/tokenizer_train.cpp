@@ -70,8 +70,9 @@ Result<Vocabulary> train_vocabulary(std::string_view text, std::int32_t size) {
   const std::vector<std::string> specials{"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
   const auto learnt_max = size - static_cast<std::int32_t>(specials.size());
   if (learnt_max < 256) {
-    return fail(ErrorKind::invalid, fmt::format("a vocabulary of {} has no room for 256 bytes and {} special tokens", size, specials.size()),
-                "--vocab", fmt::format("use at least {}", 256 + specials.size()));
+    return fail(ErrorKind::invalid,
+                fmt::format("a vocabulary of {} has no room for 256 bytes and {} special tokens", size, specials.size()), "--vocab",
+                fmt::format("use at least {}", 256 + specials.size()));
   }
   Vocabulary vocabulary;
   vocabulary.splits = {kGpt2Split};
@@ -98,8 +99,8 @@ Result<Vocabulary> train_vocabulary(std::string_view text, std::int32_t size) {
     const auto& entry = stats[best.pair];
     if (entry.count != best.count) continue;  // stale; the current count was queued when it changed
     if (entry.count < 2) break;
-    const auto joined = vocabulary.tokens[static_cast<std::size_t>(best.pair.first)] +
-                        vocabulary.tokens[static_cast<std::size_t>(best.pair.second)];
+    const auto joined =
+        vocabulary.tokens[static_cast<std::size_t>(best.pair.first)] + vocabulary.tokens[static_cast<std::size_t>(best.pair.second)];
     // "ab"+"c" and "a"+"bc" are one token: a vocabulary file maps texts to ids.
     const auto [known, is_new] = by_text.emplace(joined, static_cast<std::int32_t>(vocabulary.tokens.size()));
     const auto id = known->second;
