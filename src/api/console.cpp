@@ -48,7 +48,7 @@ std::string_view type_of(std::string_view path) {
 
 std::string etag_of(std::string_view bytes) { return '"' + key_hash(bytes).substr(9, 32) + '"'; }
 
-void send_error(http::Reply& reply, int status, Error error, http::Headers headers = {}) {
+void send_error(http::Reply& reply, int status, const Error& error, http::Headers headers = {}) {
   headers.emplace_back("Cache-Control", "no-store");
   headers.emplace_back("X-Content-Type-Options", "nosniff");
   reply.send(status, "application/json", to_view_json(view(error)), headers);

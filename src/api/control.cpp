@@ -100,7 +100,8 @@ Result<void> check_value(const Parameter& parameter, std::string_view value) {
 }
 
 Result<void> check_query(const Operation& operation, const http::Request& request) {
-  for (const auto& [name, value] : request.query) {
+  for (const auto& each : request.query) {
+    const std::string& name = each.first;
     const auto known = std::find_if(operation.parameters.begin(), operation.parameters.end(),
                                     [&](const Parameter& p) { return p.in == Parameter::In::query && p.name == name; });
     if (known == operation.parameters.end()) {
@@ -111,7 +112,7 @@ Result<void> check_query(const Operation& operation, const http::Request& reques
       return fail(ErrorKind::invalid, fmt::format("no parameter '{}' here", to_utf8(name.substr(0, 100))), operation.pattern,
                   nearest_remedy(name, names));
     }
-    TRY(check_value(*known, value));
+    TRY(check_value(*known, each.second));
   }
   return {};
 }

@@ -60,9 +60,9 @@ struct ControlLimits {
   std::chrono::milliseconds events_every{200};  // how often an object is sent again at most
   std::chrono::milliseconds heartbeat_every{15'000};
   std::size_t event_clients_max = 128;
-  std::size_t event_buffer_max = 4 * 1024 * 1024;  // what a slow client may owe before it is dropped
-  std::size_t event_objects_max = 2'000;           // views sent at once; the rest follows
-  std::size_t specs_max = 100;                     // in one file
+  std::size_t event_buffer_max = 4UL * 1024 * 1024;  // what a slow client may owe before it is dropped
+  std::size_t event_objects_max = 2'000;             // views sent at once; the rest follows
+  std::size_t specs_max = 100;                       // in one file
 };
 
 /// What the control API works with; all of it outlives the API.

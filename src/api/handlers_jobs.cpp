@@ -11,7 +11,7 @@
 namespace centrale::api {
 namespace {
 
-constexpr std::int64_t kLogBytesUsual = 64 * 1024;
+constexpr std::int64_t kLogBytesUsual = 65'536;
 
 std::optional<JobState> state_named(std::optional<std::string_view> name) {
   if (!name) { return std::nullopt; }

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <fstream>
 #include <initializer_list>
 #include <map>
 #include <utility>
@@ -225,10 +225,9 @@ ProcessNumbers read_process_numbers() {
     const auto span = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
     numbers.cpu_s = span(usage.ru_utime) + span(usage.ru_stime);
   }
-  if (std::FILE* file = std::fopen("/proc/self/statm", "re")) {
-    long long size = 0, resident = 0;
-    if (std::fscanf(file, "%lld %lld", &size, &resident) == 2) { numbers.resident_bytes = resident * ::sysconf(_SC_PAGESIZE); }
-    std::fclose(file);
+  if (std::ifstream file("/proc/self/statm"); file) {
+    std::int64_t size = 0, resident = 0;  // pages
+    if (file >> size >> resident) { numbers.resident_bytes = resident * ::sysconf(_SC_PAGESIZE); }
   }
   if (DIR* folder = ::opendir("/proc/self/fd")) {
     while (::readdir(folder) != nullptr) { ++numbers.open_fds; }

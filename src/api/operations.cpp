@@ -2,6 +2,7 @@
 #include "api/operations.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "api/call.hpp"
 #include "api/request.hpp"
@@ -31,9 +32,8 @@ Parameter after() { return text("after", "the list goes on behind this id; `next
 constexpr std::array<std::string_view, 2> kStreams{"out", "err"};
 
 std::vector<Parameter> log_parameters(Parameter first) {
-  return {first, word("stream", kStreams, "standard output or standard error; left out: out"),
-          number("offset", 0, kNoEnd, "where to begin, in bytes"),
-          number("limit", 1, 1024 * 1024, "how many bytes at most; left out: 65536"),
+  return {std::move(first), word("stream", kStreams, "standard output or standard error; left out: out"),
+          number("offset", 0, kNoEnd, "where to begin, in bytes"), number("limit", 1, 1'048'576, "how many bytes at most; left out: 65536"),
           number("tail", 0, 100'000, "the last so many lines instead")};
 }
 

@@ -16,9 +16,9 @@
 namespace centrale::api {
 
 // Limits on one view, each so that a page of them stays small.
-inline constexpr std::size_t kPlacesShownMax = 256;             // of a gang of up to 100,000 workers
-inline constexpr std::size_t kCommandBytesShownMax = 8 * 1024;  // of up to 32 MiB
-inline constexpr std::size_t kReplicasShownMax = 1'000;         // of up to 10,000
+inline constexpr std::size_t kPlacesShownMax = 256;               // of a gang of up to 100,000 workers
+inline constexpr std::size_t kCommandBytesShownMax = 8UL * 1024;  // of up to 32 MiB
+inline constexpr std::size_t kReplicasShownMax = 1'000;           // of up to 10,000
 
 /// What the machine says of a chip now; nothing where it does not say.
 struct ChipSample {
