@@ -13,9 +13,7 @@ int version(Context& context) {
 
 int openapi(Context& context) {
   const Outcome<std::string> document = ask(context, "GET", "/api/v1/openapi.json");
-  if (document) {
-    print(context, *document);
-  }
+  if (document) { print(context, *document); }
   return finish(context, document);
 }
 

@@ -39,8 +39,7 @@ class Api {
   virtual ~Api() = default;
   /// The whole answer, whatever its status. An error means that no centre answered.
   [[nodiscard]] virtual Result<Answer> call(std::string_view method, std::string_view target, std::string_view body) = 0;
-  [[nodiscard]] virtual Result<std::unique_ptr<Stream>> stream(std::string_view method, std::string_view target,
-                                                               std::string_view body) = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<Stream>> stream(std::string_view method, std::string_view target, std::string_view body) = 0;
   /// "http://127.0.0.1:7070"
   [[nodiscard]] virtual const std::string& url() const = 0;
 };

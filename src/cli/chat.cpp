@@ -35,9 +35,7 @@ Outcome<int> speak(Context& context, const ChatOptions& options) {
   }
   Signals signals({SIGINT, SIGTERM, SIGHUP});
   auto stream = context.api->stream("POST", "/v1/chat/completions", question(options, true));
-  if (!stream) {
-    return std::unexpected(Failure(std::move(stream).error(), kExitUnreachable));
-  }
+  if (!stream) { return std::unexpected(Failure(std::move(stream).error(), kExitUnreachable)); }
   const bool refused = (*stream)->status() >= 400;
   std::string refusal;
   SseReader reader;
@@ -51,24 +49,20 @@ Outcome<int> speak(Context& context, const ChatOptions& options) {
       return kExitInterrupted;
     }
     if (part.kind == Part::Kind::quiet && std::chrono::steady_clock::now() >= last + kSilenceMax) {
-      return std::unexpected(Failure(Error{ErrorKind::unavailable, fmt::format("'{}' said nothing for {} s", options.model, kSilenceMax.count()), {},
+      return std::unexpected(Failure(Error{ErrorKind::unavailable,
+                                           fmt::format("'{}' said nothing for {} s", options.model, kSilenceMax.count()),
+                                           {},
                                            "how is it? centrale services"}));
     }
-    if (part.kind == Part::Kind::end) {
-      break;
-    }
-    if (part.kind == Part::Kind::bytes) {
-      last = std::chrono::steady_clock::now();
-    }
+    if (part.kind == Part::Kind::end) { break; }
+    if (part.kind == Part::Kind::bytes) { last = std::chrono::steady_clock::now(); }
     if (refused) {
-      refusal += refusal.size() < 64 * 1024 ? part.bytes : "";
+      refusal += refusal.size() < std::size_t{64} * 1024 ? part.bytes : "";
       continue;
     }
     reader.feed(part.bytes);
     while (const auto event = reader.next()) {
-      if (const auto error = read_stream_error(event->data)) {
-        return std::unexpected(Failure(*error));
-      }
+      if (const auto error = read_stream_error(event->data)) { return std::unexpected(Failure(*error)); }
       complete = complete || event->data == "[DONE]";
       const std::string delta = read_chat_delta(event->data);
       if (!delta.empty()) {
@@ -77,9 +71,7 @@ Outcome<int> speak(Context& context, const ChatOptions& options) {
       }
     }
   }
-  if (refused) {
-    return std::unexpected(Failure(api_error((*stream)->status(), refusal, context.api->url())));
-  }
+  if (refused) { return std::unexpected(Failure(api_error((*stream)->status(), refusal, context.api->url()))); }
   context.out << (at_line_start ? "" : "\n") << std::flush;
   if (!complete) {
     return std::unexpected(Failure(Error{ErrorKind::unavailable, "the answer broke off", {}, "how is it? centrale services"}));

@@ -36,9 +36,7 @@ std::pair<std::string, int> shell(const std::string& command) {
   FILE* pipe = ::popen(command.c_str(), "r");
   std::string out;
   std::array<char, 4096> buffer{};
-  for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
-    out.append(buffer.data(), n);
-  }
+  for (std::size_t n = 0; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) { out.append(buffer.data(), n); }
   return {out, ::pclose(pipe)};
 }
 
@@ -50,9 +48,7 @@ std::string write_file(const std::string& name, const std::string& text) {
 
 void each(const CommandTree& command, const std::string& path, const std::function<void(const CommandTree&, const std::string&)>& visit) {
   visit(command, path);
-  for (const CommandTree& sub : command.commands) {
-    each(sub, path.empty() ? sub.name : path + " " + sub.name, visit);
-  }
+  for (const CommandTree& sub : command.commands) { each(sub, path.empty() ? sub.name : path + " " + sub.name, visit); }
 }
 
 TEST(CommandLine, MistakesNameTheNearest) {
@@ -76,9 +72,17 @@ TEST(CommandLine, MistakesNameTheNearest) {
 
 TEST(CommandLine, WrongValuesAreUsageErrors) {
   FakeApi api;
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"submit"}, {"logs"}, {"ps", "--state", "dead"}, {"ps", "--limit", "many"}, {"scale", "chat", "-1"}, {"usage", "--by", "moon"},
-           {"completion", "csh"}, {"wait", "j1", "--timeout", "-3"}, {"--json"}, {"version", "extra"}, {"keys", "add", "--role", "root"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"submit"},
+                                                                                     {"logs"},
+                                                                                     {"ps", "--state", "dead"},
+                                                                                     {"ps", "--limit", "many"},
+                                                                                     {"scale", "chat", "-1"},
+                                                                                     {"usage", "--by", "moon"},
+                                                                                     {"completion", "csh"},
+                                                                                     {"wait", "j1", "--timeout", "-3"},
+                                                                                     {"--json"},
+                                                                                     {"version", "extra"},
+                                                                                     {"keys", "add", "--role", "root"}}) {
     const Ran ran = run(api, words);
     EXPECT_EQ(ran.code, kExitUsage) << words.front() << ": " << ran.out;
     EXPECT_FALSE(ran.err.empty());
@@ -105,9 +109,7 @@ TEST(CommandLine, EveryCommandHasHelpWithAnExampleThatParses) {
   const CommandTree root = tree();
   std::size_t commands = 0;
   each(root, "", [&](const CommandTree& command, const std::string& path) {
-    if (path.empty()) {
-      return;
-    }
+    if (path.empty()) { return; }
     ++commands;
     EXPECT_FALSE(command.text.empty()) << path;
     ASSERT_FALSE(command.examples.empty()) << path;
@@ -119,18 +121,12 @@ TEST(CommandLine, EveryCommandHasHelpWithAnExampleThatParses) {
       for (std::string word; words >> word;) {
         const bool ends = word == "&&" || word == ">";
         ours = !ends && (ours || word == "centrale");
-        if (ours && word != "centrale") {
-          line.push_back(word);
-        }
-        if (ends) {
-          break;
-        }
+        if (ours && word != "centrale") { line.push_back(word); }
+        if (ends) { break; }
       }
       EXPECT_FALSE(find_mistake(root, line)) << example;
     }
-    for (const OptionText& option : command.options) {
-      EXPECT_FALSE(option.text.empty()) << path << " " << option.names.front();
-    }
+    for (const OptionText& option : command.options) { EXPECT_FALSE(option.text.empty()) << path << " " << option.names.front(); }
     const std::string help = help_text(command, root, "centrale " + path, 80);
     EXPECT_THAT(help, HasSubstr("Usage: centrale " + path));
     EXPECT_THAT(help, HasSubstr("Examples:"));
@@ -150,8 +146,11 @@ TEST(Completion, BashScriptIsRightAndCompletes) {
   // `centrale` stands in for the program that the script asks for names.
   const auto complete = [&](const std::string& words) {
     const std::string driver = write_file("driver.bash",
-                                          "compopt() { :; }\ncentrale() { [ \"$1 $2\" = '__complete targets' ] && printf 'small\\nchat\\n'; [ \"$1 $2\" = '__complete nodes' ] && echo n1; true; }\n"
-                                          "source " + script + "\nCOMP_WORDS=(" + words + ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_centrale\nprintf '%s ' \"${COMPREPLY[@]}\"\n");
+                                          "compopt() { :; }\ncentrale() { [ \"$1 $2\" = '__complete targets' ] && printf "
+                                          "'small\\nchat\\n'; [ \"$1 $2\" = '__complete nodes' ] && echo n1; true; }\n"
+                                          "source " +
+                                              script + "\nCOMP_WORDS=(" + words +
+                                              ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_centrale\nprintf '%s ' \"${COMPREPLY[@]}\"\n");
     const std::string out = shell("bash " + driver + " 2>&1").first;
     std::filesystem::remove(driver);
     return out;
@@ -176,9 +175,7 @@ TEST(Completion, OtherShellsNameEveryCommandAndOption) {
   const std::string fish = completion_script(root, "fish");
   EXPECT_TRUE(zsh.starts_with("#compdef centrale\n"));
   each(root, "", [&](const CommandTree& command, const std::string& path) {
-    if (path.empty()) {
-      return;
-    }
+    if (path.empty()) { return; }
     EXPECT_THAT(zsh, HasSubstr("'" + command.name + ":")) << path;
     EXPECT_THAT(fish, HasSubstr(" -a " + command.name + " -d ")) << path;
     for (const OptionText& option : command.options) {
@@ -224,8 +221,8 @@ TEST(Man, EveryCommandHasAPageThatRoffReads) {
     std::istringstream lines(page.roff);
     for (std::string line; std::getline(lines, line);) {
       if (line.starts_with('.')) {  // text that began with a stop would be read as a request
-        EXPECT_TRUE(line.starts_with(".TH ") || line.starts_with(".SH ") || line.starts_with(".TP") || line.starts_with(".B ") || line.starts_with(".BR ") ||
-                    line == ".nf" || line == ".fi")
+        EXPECT_TRUE(line.starts_with(".TH ") || line.starts_with(".SH ") || line.starts_with(".TP") || line.starts_with(".B ") ||
+                    line.starts_with(".BR ") || line == ".nf" || line == ".fi")
             << page.file << ": " << line;
       }
     }

@@ -37,9 +37,9 @@ struct LogsOptions {
   std::string name;
   bool follow = false;
   bool err = false;
-  std::int64_t rank = 0;      // of a job; of a service: the replica
-  std::int64_t attempt = 0;   // 0: the latest
-  std::int64_t tail = -1;     // lines; -1: all
+  std::int64_t rank = 0;     // of a job; of a service: the replica
+  std::int64_t attempt = 0;  // 0: the latest
+  std::int64_t tail = -1;    // lines; -1: all
 };
 int logs(Context& context, const LogsOptions& options);
 

@@ -121,8 +121,9 @@ TEST_F(Commands, SubmitShowsTheLineOfAMistakeAndSendsNothing) {
 
 TEST_F(Commands, SubmitSaysWhatTheCentreRefused) {
   FakeApi api;
-  api.on("POST /api/v1/jobs", 400,
-         R"({"error":{"kind":"invalid","what":"no node has 8 chips of kind h100","where":null,"remedy":"most on one node: 4","message":"x"}})");
+  api.on(
+      "POST /api/v1/jobs", 400,
+      R"({"error":{"kind":"invalid","what":"no node has 8 chips of kind h100","where":null,"remedy":"most on one node: 4","message":"x"}})");
   const Ran ran = run(api, {"submit", file("job.yaml", kJob)});
   EXPECT_EQ(ran.code, kExitInput);
   EXPECT_EQ(ran.err, "centrale: no node has 8 chips of kind h100; most on one node: 4\n");
@@ -147,7 +148,8 @@ TEST_F(Commands, SubmitThatFailsSaysWhy) {
   FakeApi api;
   api.on("POST /api/v1/jobs", 201, job_json("j1", "small", "queued"));
   api.on("GET /api/v1/jobs/j1", 200, job_json("j1", "small", "failed"));
-  api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=err&tail=10", 200, R"({"text":"no such file: corpus.txt\n","offset":0,"next":25,"complete":true})");
+  api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=err&tail=10", 200,
+         R"({"text":"no such file: corpus.txt\n","offset":0,"next":25,"complete":true})");
   const Ran ran = run(api, {"submit", "--wait", file("job.yaml", kJob)});
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_EQ(ran.err, "small: failed\nno such file: corpus.txt\nsee all of it: centrale logs j1 --err\n");
@@ -160,21 +162,21 @@ TEST_F(Commands, SubmitThatFailsSaysWhy) {
 TEST_F(Commands, AnArrayIsFollowedAsAWhole) {
   const auto member = [](int id, int index, const std::string& state) {
     std::string text = job_json("j" + std::to_string(id), "sweep", state);
-    text.replace(text.find(R"("array_index":null,"array_size":null)"), 36, R"("array_index":)" + std::to_string(index) + R"(,"array_size":3)");
+    text.replace(text.find(R"("array_index":null,"array_size":null)"), 36,
+                 R"("array_index":)" + std::to_string(index) + R"(,"array_size":3)");
     return text;
   };
   FakeApi api;
   api.on("POST /api/v1/jobs", 201, member(4, 0, "queued"));
-  for (int i = 0; i < 3; ++i) {
-    api.on("GET /api/v1/jobs/j" + std::to_string(4 + i), 200, member(4 + i, i, i == 2 ? "failed" : "done"));
-  }
+  for (int i = 0; i < 3; ++i) { api.on("GET /api/v1/jobs/j" + std::to_string(4 + i), 200, member(4 + i, i, i == 2 ? "failed" : "done")); }
   const Ran ran = run(api, {"submit", "--wait", file("job.yaml", std::string(kJob) + "array: 3\n")});
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_THAT(ran.out, HasSubstr("submitted j4 (sweep) and 2 more of its array"));
   EXPECT_TRUE(api.was_asked("GET /api/v1/jobs/j6"));
   // By its name the array is stopped as a whole; a member that has ended is no error.
   api.on("GET /api/v1/jobs/sweep", 200, member(6, 2, "running"));
-  api.on("POST /api/v1/jobs/j4/stop", 409, R"({"error":{"kind":"conflict","what":"j4 has ended","where":null,"remedy":null,"message":""}})");
+  api.on("POST /api/v1/jobs/j4/stop", 409,
+         R"({"error":{"kind":"conflict","what":"j4 has ended","where":null,"remedy":null,"message":""}})");
   api.on("POST /api/v1/jobs/j5/stop", 200, member(5, 1, "stopping"));
   api.on("POST /api/v1/jobs/j6/stop", 200, member(6, 2, "cancelled"));
   const Ran stopped = run(api, {"stop", "sweep"});
@@ -197,7 +199,8 @@ TEST_F(Commands, LogsFollowsFromOneAttemptToTheNext) {
     text.replace(text.find("\"attempts\":1"), 12, "\"attempts\":" + std::to_string(n));
     return text;
   };
-  api.answers["GET /api/v1/jobs/j1"] = {{200, attempt(1, "running")}, {200, attempt(1, "running")}, {200, attempt(2, "running")}, {200, attempt(2, "done")}};
+  api.answers["GET /api/v1/jobs/j1"] = {
+      {200, attempt(1, "running")}, {200, attempt(1, "running")}, {200, attempt(2, "running")}, {200, attempt(2, "done")}};
   api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=out&attempt=1", 200, R"({"text":"a\n","offset":0,"next":2,"complete":true})");
   api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=out&offset=2&attempt=1", 200, R"({"text":"","offset":2,"next":2,"complete":true})");
   api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=out&attempt=2", 200, R"({"text":"b\n","offset":0,"next":2,"complete":true})");
@@ -212,7 +215,8 @@ TEST_F(Commands, LogsFollowsAJobThatHasNotStartedYet) {
   FakeApi api;
   std::string queued = job_json("j1", "small", "queued");
   queued.replace(queued.find("\"attempts\":1"), 12, "\"attempts\":0");
-  api.answers["GET /api/v1/jobs/j1"] = {{200, queued}, {200, queued}, {200, job_json("j1", "small", "running")}, {200, job_json("j1", "small", "done")}};
+  api.answers["GET /api/v1/jobs/j1"] = {
+      {200, queued}, {200, queued}, {200, job_json("j1", "small", "running")}, {200, job_json("j1", "small", "done")}};
   api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=out&attempt=1", 200, R"({"text":"a\n","offset":0,"next":2,"complete":true})");
   api.on("GET /api/v1/jobs/j1/logs?rank=0&stream=out&offset=2&attempt=1", 200, R"({"text":"","offset":2,"next":2,"complete":true})");
   const Ran ran = run(api, {"logs", "-f", "j1"});
@@ -303,7 +307,8 @@ TEST_F(Commands, UsageByTenantMarksWhatIsEstimated) {
 
 TEST_F(Commands, TenantsKeepWhatIsNotGiven) {
   FakeApi api = small_centre();
-  api.on("PUT /api/v1/tenants", 200, R"({"id":"u1","name":"default","chips_max":4,"chips_held":0,"tokens_per_day_max":1000,"tokens_today":0})");
+  api.on("PUT /api/v1/tenants", 200,
+         R"({"id":"u1","name":"default","chips_max":4,"chips_held":0,"tokens_per_day_max":1000,"tokens_today":0})");
   const Ran ran = run(api, {"tenants", "set", "default", "--tokens-per-day", "1000"});
   EXPECT_EQ(ran.code, kExitOk) << ran.err;
   EXPECT_EQ(api.body_of("PUT /api/v1/tenants"), R"({"name":"default","chips_max":4,"tokens_per_day_max":1000})");
@@ -312,7 +317,8 @@ TEST_F(Commands, TenantsKeepWhatIsNotGiven) {
 
 TEST_F(Commands, KeysAreShownOnceAndAloneOnStdout) {
   FakeApi api = small_centre();
-  api.on("POST /api/v1/keys", 201, R"({"id":"k3","tenant":"default","label":"ci","role":"user","key":"ck-123","added":"2025-11-24T12:00:00Z","revoked":false})");
+  api.on("POST /api/v1/keys", 201,
+         R"({"id":"k3","tenant":"default","label":"ci","role":"user","key":"ck-123","added":"2025-11-24T12:00:00Z","revoked":false})");
   api.on("DELETE /api/v1/keys/k3", 200, R"({"id":"k3","revoked":true})");
   const Ran made = run(api, {"keys", "add", "--label", "ci"});
   EXPECT_EQ(made.out, "ck-123\n");
@@ -340,8 +346,18 @@ TEST_F(Commands, ChatStreamsTheAnswer) {
 TEST_F(Commands, ACentreThatIsNotThereIsExitCode3) {
   FakeApi api;
   api.unreachable = true;
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"nodes"}, {"ps"}, {"services"}, {"usage"}, {"top"}, {"logs", "x"}, {"stop", "x"}, {"wait", "x"}, {"keys"}, {"tenants"}, {"openapi"}, {"chat", "m", "x"}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"nodes"},
+                                                                                     {"ps"},
+                                                                                     {"services"},
+                                                                                     {"usage"},
+                                                                                     {"top"},
+                                                                                     {"logs", "x"},
+                                                                                     {"stop", "x"},
+                                                                                     {"wait", "x"},
+                                                                                     {"keys"},
+                                                                                     {"tenants"},
+                                                                                     {"openapi"},
+                                                                                     {"chat", "m", "x"}}) {
     const Ran ran = run(api, words);
     EXPECT_EQ(ran.code, kExitUnreachable) << words.front();
     EXPECT_EQ(ran.out, "") << words.front();
@@ -385,9 +401,22 @@ TEST_F(Commands, EveryJsonOutputIsOneJsonValue) {
   FakeApi api = small_centre();
   api.on("POST /api/v1/jobs", 201, job_json("j1", "small", "queued"));
   const std::string job = file("job.yaml", kJob);
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"nodes"}, {"ps"}, {"ps", "--all"}, {"services"}, {"usage"}, {"usage", "--by", "job"}, {"tenants"}, {"keys"}, {"top"}, {"openapi"}, {"schema"},
-           {"version"}, {"completion", "bash"}, {"submit", job}, {"submit", "--check", job}, {"man", (folder_ / "man").string()}}) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"nodes"},
+                                                                                     {"ps"},
+                                                                                     {"ps", "--all"},
+                                                                                     {"services"},
+                                                                                     {"usage"},
+                                                                                     {"usage", "--by", "job"},
+                                                                                     {"tenants"},
+                                                                                     {"keys"},
+                                                                                     {"top"},
+                                                                                     {"openapi"},
+                                                                                     {"schema"},
+                                                                                     {"version"},
+                                                                                     {"completion", "bash"},
+                                                                                     {"submit", job},
+                                                                                     {"submit", "--check", job},
+                                                                                     {"man", (folder_ / "man").string()}}) {
     std::vector<std::string> with = words;
     with.push_back("--json");
     const Ran ran = run(api, with);

@@ -18,18 +18,12 @@ struct Source {
 };
 
 Source source_of(const std::string& value) {
-  if (value == "FILE") {
-    return {Source::Kind::files, {}};
-  }
-  if (value == "FOLDER") {
-    return {Source::Kind::folders, {}};
-  }
+  if (value == "FILE") { return {Source::Kind::files, {}}; }
+  if (value == "FOLDER") { return {Source::Kind::folders, {}}; }
   static const std::vector<std::pair<std::string, std::string>> kNames{
       {"JOB", "jobs"}, {"SERVICE", "services"}, {"JOB|SERVICE", "targets"}, {"NODE", "nodes"}, {"TENANT", "tenants"}, {"KEY", "keys"}};
   const auto it = std::ranges::find(kNames, value, &std::pair<std::string, std::string>::first);
-  if (it != kNames.end()) {
-    return {Source::Kind::names, it->second};
-  }
+  if (it != kNames.end()) { return {Source::Kind::names, it->second}; }
   if (value.find('|') != std::string::npos) {
     std::string words = value;
     std::ranges::replace(words, '|', ' ');
@@ -46,16 +40,12 @@ Source source_of(const OptionText& option) {
 template <class Visit>
 void each_command(const CommandTree& command, const std::string& path, const Visit& visit) {
   visit(command, path);
-  for (const CommandTree& sub : command.commands) {
-    each_command(sub, path.empty() ? sub.name : path + " " + sub.name, visit);
-  }
+  for (const CommandTree& sub : command.commands) { each_command(sub, path.empty() ? sub.name : path + " " + sub.name, visit); }
 }
 
 std::string quoted(std::string_view text) {
   std::string out = "'";
-  for (const char c : text) {
-    out += c == '\'' ? "'\\''" : std::string(1, c);
-  }
+  for (const char c : text) { out += c == '\'' ? "'\\''" : std::string(1, c); }
   return out + "'";
 }
 
@@ -63,18 +53,12 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 std::string words_of(const CommandTree& command, const CommandTree& root) {
   std::string words;
-  for (const CommandTree& sub : command.commands) {
-    words += sub.name + " ";
-  }
+  for (const CommandTree& sub : command.commands) { words += sub.name + " "; }
   for (const CommandTree* level : {&command, &root}) {
     for (const OptionText& option : level->options) {
-      for (const std::string& name : option.names) {
-        words += name + " ";
-      }
+      for (const std::string& name : option.names) { words += name + " "; }
     }
-    if (&command == &root) {
-      break;
-    }
+    if (&command == &root) { break; }
   }
   return words.empty() ? words : words.substr(0, words.size() - 1);
 }
@@ -93,16 +77,16 @@ std::string bash_reply(const Source& source) {
 
 std::string bash(const CommandTree& root) {
   std::string commands;
-  std::string values;   // case "$path $prev" for options with values
-  std::string words;    // case "$path" for the rest
+  std::string values;  // case "$path $prev" for options with values
+  std::string words;   // case "$path" for the rest
   each_command(root, "", [&](const CommandTree& command, const std::string& path) {
     if (!path.empty()) {
-      commands += fmt::format("      {}) path={} ;;\n", quoted((path.find(' ') == std::string::npos ? " " : path.substr(0, path.rfind(' ')) + " ") + command.name), quoted(path));
+      commands += fmt::format("      {}) path={} ;;\n",
+                              quoted((path.find(' ') == std::string::npos ? " " : path.substr(0, path.rfind(' ')) + " ") + command.name),
+                              quoted(path));
     }
     for (const OptionText& option : command.options) {
-      if (option.value.empty()) {
-        continue;
-      }
+      if (option.value.empty()) { continue; }
       std::string names;
       for (const std::string& name : option.names) {
         // Options of the root are known after every command.
@@ -112,10 +96,10 @@ std::string bash(const CommandTree& root) {
     }
     const Source source = command.arguments.empty() ? Source{} : source_of(command.arguments.back().value);
     const std::string list = words_of(command, root);
-    words += fmt::format("    {})\n      if [[ $cur != -* ]]; then {}; fi\n      {} ;;\n", quoted(path),
-                         command.commands.empty() ? bash_reply(source) : ":",
-                         command.commands.empty() ? fmt::format("[[ $cur == -* ]] && COMPREPLY=($(compgen -W {} -- \"$cur\"))", quoted(list))
-                                                  : fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))", quoted(list)));
+    words += fmt::format(
+        "    {})\n      if [[ $cur != -* ]]; then {}; fi\n      {} ;;\n", quoted(path), command.commands.empty() ? bash_reply(source) : ":",
+        command.commands.empty() ? fmt::format("[[ $cur == -* ]] && COMPREPLY=($(compgen -W {} -- \"$cur\"))", quoted(list))
+                                 : fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))", quoted(list)));
   });
   return fmt::format(R"bash(# bash completion for centrale. Use it: source <(centrale completion bash)
 _centrale() {{
@@ -133,7 +117,8 @@ _centrale() {{
   return 0
 }}
 complete -F _centrale centrale
-)bash", commands, values, words);
+)bash",
+                     commands, values, words);
 }
 
 std::string zsh_action(const Source& source) {
@@ -151,9 +136,7 @@ std::string zsh_action(const Source& source) {
 std::string zsh_text(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c == '[' || c == ']' || c == ':' || c == '\\') {
-      out += '\\';
-    }
+    if (c == '[' || c == ']' || c == ':' || c == '\\') { out += '\\'; }
     out += c == '\'' ? "'\\''" : std::string(1, c);
   }
   return out;
@@ -180,12 +163,11 @@ std::string zsh(const CommandTree& root) {
   std::string functions;
   each_command(root, "", [&](const CommandTree& command, const std::string& path) {
     std::string options = zsh_options(command);
-    if (!path.empty()) {
-      options += zsh_options(root);
-    }
+    if (!path.empty()) { options += zsh_options(root); }
     if (command.commands.empty()) {
       for (const OptionText& argument : command.arguments) {
-        options += fmt::format(" \\\n    '{}:{}:{}'", argument.repeats ? "*" : "", zsh_text(argument.names.front()), zsh_action(source_of(argument.value)));
+        options += fmt::format(" \\\n    '{}:{}:{}'", argument.repeats ? "*" : "", zsh_text(argument.names.front()),
+                               zsh_action(source_of(argument.value)));
       }
       functions += fmt::format("{}() {{\n  _arguments -s{}\n}}\n\n", zsh_function(path), options);
       return;
@@ -213,7 +195,8 @@ std::string zsh(const CommandTree& root) {
   esac
 }}
 
-)", zsh_function(path), options, described, cases);
+)",
+                             zsh_function(path), options, described, cases);
   });
   return fmt::format(R"zsh(#compdef centrale
 # zsh completion for centrale. Put it into a folder of $fpath as _centrale.
@@ -228,7 +211,8 @@ _centrale_names() {{
 else
   compdef _centrale centrale
 fi
-)zsh", functions);
+)zsh",
+                     functions);
 }
 
 std::string fish_source(const Source& source) {
@@ -247,9 +231,7 @@ std::string fish(const CommandTree& root) {
   each_command(root, "", [&](const CommandTree& command, const std::string& path) {
     std::string condition;
     std::string subs;
-    for (const CommandTree& sub : command.commands) {
-      subs += (subs.empty() ? "" : " ") + sub.name;
-    }
+    for (const CommandTree& sub : command.commands) { subs += (subs.empty() ? "" : " ") + sub.name; }
     if (path.empty()) {
       condition = fmt::format("not __fish_seen_subcommand_from {}", subs);
     } else {
@@ -258,20 +240,17 @@ std::string fish(const CommandTree& root) {
         condition += (condition.empty() ? "" : "; and ") + ("__fish_seen_subcommand_from " + path.substr(from, end - from));
         from = end + 1;
       }
-      if (!subs.empty()) {
-        condition += "; and not __fish_seen_subcommand_from " + subs;
-      }
+      if (!subs.empty()) { condition += "; and not __fish_seen_subcommand_from " + subs; }
     }
     for (const CommandTree& sub : command.commands) {
       out += fmt::format("complete -c centrale -n {} -a {} -d {}\n", quoted(condition), sub.name, quoted(first_line(sub.text)));
     }
     for (const OptionText& option : command.options) {
       std::string names;
-      for (const std::string& name : option.names) {
-        names += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
-      }
+      for (const std::string& name : option.names) { names += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1); }
       const std::string where = path.empty() ? "" : " -n " + quoted(condition);  // the root's options go anywhere
-      out += fmt::format("complete -c centrale{}{}{} -d {}\n", where, names, option.value.empty() ? "" : fish_source(source_of(option)), quoted(first_line(option.text)));
+      out += fmt::format("complete -c centrale{}{}{} -d {}\n", where, names, option.value.empty() ? "" : fish_source(source_of(option)),
+                         quoted(first_line(option.text)));
     }
     for (const OptionText& argument : command.arguments) {
       const Source source = source_of(argument.value);

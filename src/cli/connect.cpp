@@ -10,7 +10,7 @@
 namespace centrale::cli {
 namespace {
 
-constexpr std::size_t kKeyFileMax = 4 * 1024;
+constexpr std::size_t kKeyFileMax = std::size_t{4} * 1024;
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets it
@@ -19,9 +19,7 @@ std::string environment(const char* name) {
 
 std::string trimmed(std::string text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
-  while (!text.empty() && blank(text.back())) {
-    text.pop_back();
-  }
+  while (!text.empty() && blank(text.back())) { text.pop_back(); }
   text.erase(text.begin(), std::ranges::find_if_not(text, blank));
   return text;
 }
@@ -35,12 +33,8 @@ Result<std::string> checked(std::string key, const std::string& where) {
 }
 
 Result<std::string> find_key(const Connection& connection, const Url& url) {
-  if (!connection.key.empty()) {
-    return checked(connection.key, "--key");
-  }
-  if (std::string key = trimmed(environment("CENTRALE_KEY")); !key.empty()) {
-    return checked(std::move(key), "CENTRALE_KEY");
-  }
+  if (!connection.key.empty()) { return checked(connection.key, "--key"); }
+  if (std::string key = trimmed(environment("CENTRALE_KEY")); !key.empty()) { return checked(std::move(key), "CENTRALE_KEY"); }
   if (const std::string file = environment("CENTRALE_KEY_FILE"); !file.empty()) {
     TRY_ASSIGN(std::string key, read_text_file(file, kKeyFileMax));
     return checked(trimmed(std::move(key)), file);
@@ -49,9 +43,7 @@ Result<std::string> find_key(const Connection& connection, const Url& url) {
     // Left there by the centre for the person who started it; not there, or not ours to read: go without.
     const std::string state = environment("CENTRALE_STATE");
     const std::string file = (state.empty() ? environment("HOME") + "/.centrale" : state) + "/admin.key";
-    if (auto key = read_text_file(file, kKeyFileMax)) {
-      return checked(trimmed(std::move(*key)), file);
-    }
+    if (auto key = read_text_file(file, kKeyFileMax)) { return checked(trimmed(std::move(*key)), file); }
   }
   return std::string{};
 }

@@ -45,22 +45,19 @@ void note(Context& context, std::string_view line) {
 
 void print(Context& context, std::string_view text) {
   context.out << text;
-  if (!text.ends_with('\n')) {
-    context.out << '\n';
-  }
+  if (!text.ends_with('\n')) { context.out << '\n'; }
 }
 
 Outcome<std::string> ask(Context& context, std::string_view method, std::string_view target, std::string_view body) {
   Result<Answer> answer = context.api->call(method, target, body);
-  if (!answer) {
-    return std::unexpected(Failure(std::move(answer).error(), kExitUnreachable));
-  }
-  if (answer->status >= 400) {
-    return std::unexpected(Failure(api_error(answer->status, answer->body, context.api->url())));
-  }
+  if (!answer) { return std::unexpected(Failure(std::move(answer).error(), kExitUnreachable)); }
+  if (answer->status >= 400) { return std::unexpected(Failure(api_error(answer->status, answer->body, context.api->url()))); }
   if (answer->status >= 300 || !is_json(answer->body)) {
-    return std::unexpected(Failure(Error{ErrorKind::unavailable, "what answers at " + context.api->url() + " is no centre", {},
-                                         "say where the centre is: --centre or CENTRALE_URL"}, kExitUnreachable));
+    return std::unexpected(Failure(Error{ErrorKind::unavailable,
+                                         "what answers at " + context.api->url() + " is no centre",
+                                         {},
+                                         "say where the centre is: --centre or CENTRALE_URL"},
+                                   kExitUnreachable));
   }
   return std::move(answer->body);
 }

@@ -16,12 +16,12 @@ namespace centrale::cli {
 
 // Exit codes; documented in `centrale --help` and in the manual pages.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailed = 1;        // a job failed, or the centre refused the operation
-inline constexpr int kExitUsage = 2;         // the command line is wrong
-inline constexpr int kExitUnreachable = 3;   // no centre answers
-inline constexpr int kExitDenied = 4;        // no key, a wrong one, or its role does not allow it
-inline constexpr int kExitInput = 65;        // a file or value is wrong (EX_DATAERR)
-inline constexpr int kExitTimeout = 124;     // --timeout passed, as timeout(1) has it
+inline constexpr int kExitFailed = 1;       // a job failed, or the centre refused the operation
+inline constexpr int kExitUsage = 2;        // the command line is wrong
+inline constexpr int kExitUnreachable = 3;  // no centre answers
+inline constexpr int kExitDenied = 4;       // no key, a wrong one, or its role does not allow it
+inline constexpr int kExitInput = 65;       // a file or value is wrong (EX_DATAERR)
+inline constexpr int kExitTimeout = 124;    // --timeout passed, as timeout(1) has it
 inline constexpr int kExitInterrupted = 130;
 
 struct Context {
@@ -32,7 +32,7 @@ struct Context {
   bool in_is_terminal = false;
   std::size_t width = 0;   // of stdout in columns; 0: no limit
   std::size_t height = 0;  // of the terminal; 0: not known
-  Style style;            // of stdout
+  Style style;             // of stdout
   Style err_style;
   bool json = false;
   std::unique_ptr<Api> api;
@@ -62,19 +62,14 @@ void note(Context& context, std::string_view line);
 void print(Context& context, std::string_view text);
 
 /// Asks the centre; any status of 400 and above is a Failure, and so is an answer that is not JSON.
-[[nodiscard]] Outcome<std::string> ask(Context& context, std::string_view method, std::string_view target,
-                                       std::string_view body = {});
+[[nodiscard]] Outcome<std::string> ask(Context& context, std::string_view method, std::string_view target, std::string_view body = {});
 /// "…/jobs/" + name, encoded.
 [[nodiscard]] std::string path_of(std::string_view collection, std::string_view name, std::string_view rest = {});
 
 template <class T>
 int finish(Context& context, const Outcome<T>& outcome) {
-  if (!outcome) {
-    return report(context, outcome.error());
-  }
-  if constexpr (std::is_same_v<T, int>) {
-    return *outcome;
-  }
+  if (!outcome) { return report(context, outcome.error()); }
+  if constexpr (std::is_same_v<T, int>) { return *outcome; }
   return kExitOk;
 }
 

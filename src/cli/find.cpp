@@ -28,9 +28,7 @@ std::vector<std::string> array_of(const JobView& job) {
   // The members got their ids in order.
   const std::uint64_t first = id->value - static_cast<std::uint64_t>(index);
   std::vector<std::string> ids;
-  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(size); ++i) {
-    ids.push_back(to_string(JobId{first + i}));
-  }
+  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(size); ++i) { ids.push_back(to_string(JobId{first + i})); }
   return ids;
 }
 
@@ -45,29 +43,23 @@ Outcome<Target> find_target(Context& context, const std::string& word) {
     return target_of(Target::Kind::service, service);
   }
   const auto job = find_job(context, word);
-  if (!job && job.error().error.kind != ErrorKind::not_found) {
-    return std::unexpected(job.error());
-  }
+  if (!job && job.error().error.kind != ErrorKind::not_found) { return std::unexpected(job.error()); }
   const auto service = find_service(context, word);
-  if (!service && service.error().error.kind != ErrorKind::not_found) {
-    return std::unexpected(service.error());
-  }
+  if (!service && service.error().error.kind != ErrorKind::not_found) { return std::unexpected(service.error()); }
   if (job && service && !has_ended(*job)) {
-    return std::unexpected(Failure(Error{ErrorKind::conflict, fmt::format("'{}' is the name of a job and of a service", word), {},
+    return std::unexpected(Failure(Error{ErrorKind::conflict,
+                                         fmt::format("'{}' is the name of a job and of a service", word),
+                                         {},
                                          fmt::format("say which: {} or {}", job->id, service->id)}));
   }
-  if (service) {
-    return target_of(Target::Kind::service, *service);
-  }
+  if (service) { return target_of(Target::Kind::service, *service); }
   if (job) {
     Target target = target_of(Target::Kind::job, *job);
     target.members = array_of(*job);
     return target;
   }
   Error error = job.error().error;
-  if (error.remedy.empty()) {
-    error.remedy = service.error().error.remedy;
-  }
+  if (error.remedy.empty()) { error.remedy = service.error().error.remedy; }
   error.what = fmt::format("no job and no service '{}'", word);
   return std::unexpected(Failure(std::move(error)));
 }

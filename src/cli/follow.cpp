@@ -18,19 +18,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto kPollEvery = 1000ms;    // a lost event costs at most this
-constexpr auto kRedrawEvery = 100ms;   // faster than people read, slower than a busy centre's events
+constexpr auto kPollEvery = 1000ms;   // a lost event costs at most this
+constexpr auto kRedrawEvery = 100ms;  // faster than people read, slower than a busy centre's events
 constexpr auto kReconnectEvery = 1000ms;
-constexpr auto kSayEvery = 10s;        // without a terminal: a line now and then
+constexpr auto kSayEvery = 10s;  // without a terminal: a line now and then
 constexpr double kFailuresInRow = 3;
 constexpr std::size_t kNameWidthMax = 32;
 
 template <class View>
 std::size_t name_width(const std::vector<View>& views) {
   std::size_t width = 0;
-  for (const View& view : views) {
-    width = std::max(width, display_width(view.name.empty() ? view.id : view.name));
-  }
+  for (const View& view : views) { width = std::max(width, display_width(view.name.empty() ? view.id : view.name)); }
   return std::min(width, kNameWidthMax);
 }
 
@@ -38,12 +36,11 @@ std::size_t name_width(const std::vector<View>& views) {
 class SparseLines {
  public:
   explicit SparseLines(Context& context) : context_(context) {}
-  void say(const std::string& id, const std::string& state, const std::string& line) {
+  void say(const std::string& id, const std::string& state, std::string line) {
+    while (line.ends_with(' ')) { line.pop_back(); }
     Said& said = said_[id];
     const auto now = Clock::now();
-    if (said.state == state && (now < said.when + kSayEvery || said.line == line)) {
-      return;
-    }
+    if (said.state == state && (now < said.when + kSayEvery || said.line == line)) { return; }
     said = {state, line, now};
     note(context_, line);
   }
@@ -109,22 +106,16 @@ void refresh_size(Context& context) {
 }
 
 void EventFeed::open() {
-  if (Clock::now() < next_try_) {
-    return;
-  }
+  if (Clock::now() < next_try_) { return; }
   next_try_ = Clock::now() + kReconnectEvery;
   reader_ = {};
   auto stream = context_.api->stream("GET", "/api/v1/events", {});
-  if (stream && (*stream)->status() == 200) {
-    stream_ = std::move(*stream);
-  }
+  if (stream && (*stream)->status() == 200) { stream_ = std::move(*stream); }
 }
 
 std::vector<SseEvent> EventFeed::wait(std::chrono::milliseconds time_max) {
   std::vector<SseEvent> events;
-  if (!stream_) {
-    open();
-  }
+  if (!stream_) { open(); }
   if (!stream_) {
     context_.pause(signals_, std::min<std::chrono::milliseconds>(time_max, 200ms));
     return events;
@@ -136,9 +127,7 @@ std::vector<SseEvent> EventFeed::wait(std::chrono::milliseconds time_max) {
     return events;
   }
   reader_.feed(part.bytes);
-  while (auto event = reader_.next()) {
-    events.push_back(std::move(*event));
-  }
+  while (auto event = reader_.next()) { events.push_back(std::move(*event)); }
   return events;
 }
 
@@ -146,22 +135,17 @@ void LiveLines::draw(const std::vector<std::string>& lines) {
   const std::size_t room = context_.height > 1 ? context_.height - 1 : lines.size();
   const std::size_t count = std::min(lines.size(), room);
   std::string text;
-  if (drawn_ > 0) {
-    text += fmt::format("\x1b[{}A", drawn_);
-  }
+  if (drawn_ > 0) { text += fmt::format("\x1b[{}A", drawn_); }
   for (std::size_t i = 0; i < count; ++i) {
     const bool is_last = i + 1 == count && count < lines.size();
     text += "\r\x1b[2K" + (is_last ? fmt::format("and {} more", lines.size() - i) : lines[i]) + "\n";
   }
-  if (count < drawn_) {
-    text += "\x1b[J";
-  }
+  if (count < drawn_) { text += "\x1b[J"; }
   drawn_ = count;
   context_.out << text << std::flush;
 }
 
-Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<JobView> jobs, bool draws,
-                              std::optional<double> timeout_s) {
+Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<JobView> jobs, bool draws, std::optional<double> timeout_s) {
   const Timeout timeout(timeout_s);
   const std::size_t names = name_width(jobs);
   std::vector<std::vector<JobView>> groups;
@@ -169,14 +153,10 @@ Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<Jo
   std::map<std::string, Clock::time_point> asked;
   for (const JobView& job : jobs) {
     std::vector<JobView> members = members_of(job);
-    for (std::size_t i = 0; i < members.size(); ++i) {
-      places[members[i].id] = {groups.size(), i};
-    }
+    for (std::size_t i = 0; i < members.size(); ++i) { places[members[i].id] = {groups.size(), i}; }
     groups.push_back(std::move(members));
   }
-  const auto job_at = [&](const std::pair<std::size_t, std::size_t>& place) -> JobView& {
-    return groups[place.first][place.second];
-  };
+  const auto job_at = [&](const std::pair<std::size_t, std::size_t>& place) -> JobView& { return groups[place.first][place.second]; };
 
   EventFeed feed(context, signals);
   LiveLines live(context);
@@ -188,9 +168,7 @@ Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<Jo
     std::size_t asks_left = 50;  // of a large array a part at a time: events bring the rest
     for (const auto& [id, place] : places) {
       JobView& job = job_at(place);
-      if (has_ended(job)) {
-        continue;
-      }
+      if (has_ended(job)) { continue; }
       const auto now = Clock::now();
       if (asks_left > 0 && now >= asked[id] + kPollEvery) {
         --asks_left;
@@ -202,16 +180,12 @@ Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<Jo
     }
     if (draws && (all_ended || Clock::now() >= drawn + kRedrawEvery)) {
       drawn = Clock::now();
-      if (signals.take(SIGWINCH)) {
-        refresh_size(context);
-      }
+      if (signals.take(SIGWINCH)) { refresh_size(context); }
       const std::vector<std::string> lines = lines_of(groups, context, names);
       if (context.out_is_terminal) {
         live.draw(lines);
       } else {
-        for (std::size_t i = 0; i < lines.size(); ++i) {
-          sparse.say(groups[i].front().id, groups[i].front().state, lines[i]);
-        }
+        for (std::size_t i = 0; i < lines.size(); ++i) { sparse.say(groups[i].front().id, groups[i].front().state, lines[i]); }
       }
     }
     if (all_ended || timeout.passed() || signals.told_to_end()) {
@@ -219,9 +193,7 @@ Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<Jo
       break;
     }
     for (const SseEvent& event : feed.wait(timeout.left(draws ? kRedrawEvery * 2 : kPollEvery))) {
-      if (event.type != "job") {
-        continue;
-      }
+      if (event.type != "job") { continue; }
       JobView job = read_job(event.data);
       if (const auto it = places.find(job.id); it != places.end()) {
         asked[job.id] = Clock::now();
@@ -231,9 +203,7 @@ Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<Jo
   }
   for (const auto& group : groups) {
     for (const JobView& job : group) {
-      if (followed.ending == Ending::done && job.state != "done") {
-        followed.ending = Ending::failed;
-      }
+      if (followed.ending == Ending::done && job.state != "done") { followed.ending = Ending::failed; }
       followed.jobs.push_back(job);
     }
   }
@@ -266,30 +236,18 @@ Outcome<Ending> follow_services(Context& context, Signals& signals, std::vector<
       any_failed = any_failed || failed_for_good(service) || service.state == "removing";
     }
     if (draws) {
-      if (signals.take(SIGWINCH)) {
-        refresh_size(context);
-      }
+      if (signals.take(SIGWINCH)) { refresh_size(context); }
       std::vector<std::string> lines;
       for (const ServiceView& service : services) {
         lines.push_back(service_line(service, names, context.width > 0 ? context.width - 1 : 0, context.style));
-        if (!context.out_is_terminal) {
-          sparse.say(service.id, service.state, lines.back());
-        }
+        if (!context.out_is_terminal) { sparse.say(service.id, service.state, lines.back()); }
       }
-      if (context.out_is_terminal) {
-        live.draw(lines);
-      }
+      if (context.out_is_terminal) { live.draw(lines); }
     }
-    if (all_ready || any_failed) {
-      return all_ready ? Ending::done : Ending::failed;
-    }
-    if (timeout.passed() || signals.told_to_end()) {
-      return timeout.passed() ? Ending::timeout : Ending::interrupted;
-    }
+    if (all_ready || any_failed) { return all_ready ? Ending::done : Ending::failed; }
+    if (timeout.passed() || signals.told_to_end()) { return timeout.passed() ? Ending::timeout : Ending::interrupted; }
     for (const SseEvent& event : feed.wait(timeout.left(kPollEvery))) {
-      if (event.type != "service") {
-        continue;
-      }
+      if (event.type != "service") { continue; }
       ServiceView changed = read_service(event.data);
       for (ServiceView& service : services) {
         if (service.id == changed.id) {

@@ -32,9 +32,7 @@ class Socket {
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
   ~Socket() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-    }
+    if (fd_ >= 0) { ::close(fd_); }
   }
   [[nodiscard]] int fd() const { return fd_; }
 
@@ -53,15 +51,9 @@ Ready wait_for(int fd, short events, Clock::time_point deadline, int wake_fd = -
     if (n < 0 && errno == EINTR) {
       continue;  // a signal that matters makes wake_fd readable
     }
-    if (polled[1].revents != 0) {
-      return Ready::woken;
-    }
-    if (polled[0].revents != 0) {
-      return Ready::yes;
-    }
-    if (Clock::now() >= deadline) {
-      return Ready::timeout;
-    }
+    if (polled[1].revents != 0) { return Ready::woken; }
+    if (polled[0].revents != 0) { return Ready::yes; }
+    if (Clock::now() >= deadline) { return Ready::timeout; }
   }
 }
 
@@ -123,9 +115,7 @@ bool send_all(int fd, std::string_view bytes, Clock::time_point deadline) {
     if (n > 0) {
       bytes.remove_prefix(static_cast<std::size_t>(n));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      if (wait_for(fd, POLLOUT, deadline) != Ready::yes) {
-        return false;
-      }
+      if (wait_for(fd, POLLOUT, deadline) != Ready::yes) { return false; }
     } else if (errno != EINTR) {
       return false;
     }
@@ -165,44 +155,30 @@ Result<Opened> open(const Url& url, const std::string& request, const HttpLimits
   std::string bytes;
   while (true) {
     const Got got = receive(socket.fd(), bytes, deadline, -1);
-    if (got == Got::timeout && Clock::now() < deadline) {
-      continue;
-    }
-    if (got == Got::timeout) {
-      return unreachable(url, "it took the connection and then said nothing");
-    }
+    if (got == Got::timeout && Clock::now() < deadline) { continue; }
+    if (got == Got::timeout) { return unreachable(url, "it took the connection and then said nothing"); }
     if (got == Got::closed) {
       return head.empty() ? unreachable(url, sent ? "it closed the connection" : "it did not take the request") : not_http(url);
     }
     const std::size_t looked = head.size() < 3 ? 0 : head.size() - 3;
     head += bytes;
-    if (head.size() >= 5 && !head.starts_with("HTTP/")) {
-      return not_http(url);
-    }
+    if (head.size() >= 5 && !head.starts_with("HTTP/")) { return not_http(url); }
     std::size_t end = head.find("\r\n\r\n", looked);
     if (end == std::string::npos) {
-      if (head.size() > limits.head_bytes_max) {
-        return not_http(url);
-      }
+      if (head.size() > limits.head_bytes_max) { return not_http(url); }
       continue;
     }
     end += 4;
     std::optional<AnswerHead> parsed = parse_head(std::string_view(head).substr(0, end));
-    if (!parsed) {
-      return not_http(url);
-    }
+    if (!parsed) { return not_http(url); }
     if (parsed->status < 200) {  // "100 Continue": the answer is yet to come
       bytes = head.substr(end);
       head.clear();
       head = bytes;
-      if (head.find("\r\n\r\n") == std::string::npos) {
-        continue;
-      }
+      if (head.find("\r\n\r\n") == std::string::npos) { continue; }
       end = head.find("\r\n\r\n") + 4;
       parsed = parse_head(std::string_view(head).substr(0, end));
-      if (!parsed || parsed->status < 200) {
-        return not_http(url);
-      }
+      if (!parsed || parsed->status < 200) { return not_http(url); }
     }
     return Opened{std::move(socket), *parsed, head.substr(end)};
   }
@@ -210,8 +186,7 @@ Result<Opened> open(const Url& url, const std::string& request, const HttpLimits
 
 class HttpStream : public Stream {
  public:
-  explicit HttpStream(Opened opened)
-      : opened_(std::move(opened)), body_(opened_.head.framing, opened_.head.length) {
+  explicit HttpStream(Opened opened) : opened_(std::move(opened)), body_(opened_.head.framing, opened_.head.length) {
     if (opened_.head.has_body) {
       take(opened_.rest);
     } else {
@@ -222,18 +197,14 @@ class HttpStream : public Stream {
   Part next(std::chrono::milliseconds wait_max, int wake_fd) override {
     const auto deadline = Clock::now() + wait_max;
     while (waiting_.empty()) {
-      if (ended_ || body_.complete()) {
-        return {Part::Kind::end, {}};
-      }
+      if (ended_ || body_.complete()) { return {Part::Kind::end, {}}; }
       std::string bytes;
       switch (receive(opened_.socket.fd(), bytes, deadline, wake_fd)) {
         case Got::bytes: take(bytes); break;
         case Got::closed: ended_ = true; break;
         case Got::woken: return {Part::Kind::quiet, {}};
         case Got::timeout:
-          if (Clock::now() >= deadline) {
-            return {Part::Kind::quiet, {}};
-          }
+          if (Clock::now() >= deadline) { return {Part::Kind::quiet, {}}; }
       }
     }
     return {Part::Kind::bytes, std::exchange(waiting_, {})};
@@ -259,9 +230,7 @@ std::string HttpApi::request(std::string_view method, std::string_view target, s
   text.append(method).append(" ").append(url_.base).append(target).append(" HTTP/1.1\r\nHost: ");
   text += (v6 ? "[" + url_.host + "]" : url_.host) + ":" + std::to_string(url_.port);
   text += "\r\nUser-Agent: centrale\r\nAccept: application/json, text/event-stream\r\nConnection: close\r\n";
-  if (!key_.empty()) {
-    text += "Authorization: Bearer " + key_ + "\r\n";
-  }
+  if (!key_.empty()) { text += "Authorization: Bearer " + key_ + "\r\n"; }
   if (!body.empty() || method == "POST" || method == "PUT") {
     text += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   }
@@ -275,35 +244,24 @@ Result<Answer> HttpApi::call(std::string_view method, std::string_view target, s
   TRY_ASSIGN(Opened opened, open(url_, request(method, target, body), limits_, deadline));
   Answer answer;
   answer.status = opened.head.status;
-  if (!opened.head.has_body) {
-    return answer;
-  }
+  if (!opened.head.has_body) { return answer; }
   BodyReader reader(opened.head.framing, opened.head.length);
   std::string bytes = std::move(opened.rest);
   while (true) {
-    if (!reader.feed(bytes, answer.body)) {
-      return not_http(url_);
-    }
+    if (!reader.feed(bytes, answer.body)) { return not_http(url_); }
     if (answer.body.size() > limits_.body_bytes_max) {
-      return fail(ErrorKind::unavailable, "the answer of " + text_ + " is larger than " +
-                  std::to_string(limits_.body_bytes_max / (1024 * 1024)) + " MiB", {}, "ask for less: --limit");
+      return fail(ErrorKind::unavailable,
+                  "the answer of " + text_ + " is larger than " + std::to_string(limits_.body_bytes_max / (1024 * 1024)) + " MiB", {},
+                  "ask for less: --limit");
     }
-    if (reader.complete()) {
-      return answer;
-    }
+    if (reader.complete()) { return answer; }
     const Got got = receive(opened.socket.fd(), bytes, deadline, -1);
     if (got == Got::closed) {
-      if (opened.head.framing == BodyReader::Framing::until_close) {
-        return answer;
-      }
+      if (opened.head.framing == BodyReader::Framing::until_close) { return answer; }
       return unreachable(url_, "it closed the connection in the middle of its answer");
     }
-    if (got == Got::timeout && Clock::now() >= deadline) {
-      return unreachable(url_, "it stopped in the middle of its answer");
-    }
-    if (got != Got::bytes) {
-      bytes.clear();
-    }
+    if (got == Got::timeout && Clock::now() >= deadline) { return unreachable(url_, "it stopped in the middle of its answer"); }
+    if (got != Got::bytes) { bytes.clear(); }
   }
 }
 

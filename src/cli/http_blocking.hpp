@@ -25,9 +25,9 @@ struct Url {
 
 struct HttpLimits {
   std::chrono::milliseconds connect_max{5'000};
-  std::chrono::milliseconds answer_max{30'000};     // to the end of a whole answer, or to the head of a streamed one
-  std::size_t head_bytes_max = 64 * 1024;
-  std::size_t body_bytes_max = 256 * 1024 * 1024;   // a list of every job of a large centre
+  std::chrono::milliseconds answer_max{30'000};  // to the end of a whole answer, or to the head of a streamed one
+  std::size_t head_bytes_max = std::size_t{64} * 1024;
+  std::size_t body_bytes_max = std::size_t{256} * 1024 * 1024;  // a list of every job of a large centre
 };
 
 /// The body of an answer as it comes off the wire, chunked or not. Pure, so that hostile bytes can be tried without a socket.

@@ -41,23 +41,17 @@ class Canned {
  private:
   void serve(const std::vector<std::string>& pieces, bool closes) {
     const int fd = ::accept(listener_, nullptr, nullptr);
-    if (fd < 0) {
-      return;
-    }
+    if (fd < 0) { return; }
     std::string got;
     char buffer[4096];
     while (got.find("\r\n\r\n") == std::string::npos) {
       const ssize_t n = ::recv(fd, buffer, sizeof(buffer), 0);
-      if (n <= 0) {
-        break;
-      }
+      if (n <= 0) { break; }
       got.append(buffer, static_cast<std::size_t>(n));
     }
     request = got;
     for (const std::string& piece : pieces) {
-      if (::send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) < 0) {
-        break;
-      }
+      if (::send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) < 0) { break; }
       std::this_thread::sleep_for(2ms);  // so that pieces arrive apart
     }
     if (!closes) {
@@ -90,7 +84,8 @@ TEST(Url, TakesWhatPeopleWrite) {
 }
 
 TEST(Url, RefusesWhatIsNone) {
-  for (const char* text : {"", "http://", "ftp://x", "http://x:0", "http://x:99999", "http://x:7a", "http://a b", "http://x\r\nHost: y", "http://[::1", "http://u@x"}) {
+  for (const char* text : {"", "http://", "ftp://x", "http://x:0", "http://x:99999", "http://x:7a", "http://a b", "http://x\r\nHost: y",
+                           "http://[::1", "http://u@x"}) {
     const auto url = parse_url(text);
     ASSERT_FALSE(url) << text;
     EXPECT_FALSE(url.error().remedy.empty());
@@ -103,12 +98,14 @@ TEST(HttpHead, ReadsFramingAndRefusesTricks) {
   ASSERT_TRUE(head);
   EXPECT_EQ(head->status, 200);
   EXPECT_EQ(head->length, 12U);
-  EXPECT_EQ(parse_head("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 3\r\n\r\n")->framing, BodyReader::Framing::chunked);
+  EXPECT_EQ(parse_head("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 3\r\n\r\n")->framing,
+            BodyReader::Framing::chunked);
   EXPECT_EQ(parse_head("HTTP/1.0 200 OK\r\n\r\n")->framing, BodyReader::Framing::until_close);
   EXPECT_FALSE(parse_head("HTTP/1.1 204 No Content\r\n\r\n")->has_body);
   for (const char* text : {"", "HTTP/2 200\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-                           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-                           "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"}) {
+                           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"}) {
     EXPECT_FALSE(parse_head(text)) << text;
   }
 }
@@ -118,9 +115,7 @@ TEST(HttpBody, ChunksMayBreakAnywhere) {
   for (std::size_t step = 1; step <= wire.size(); ++step) {
     BodyReader reader(BodyReader::Framing::chunked, 0);
     std::string out;
-    for (std::size_t at = 0; at < wire.size(); at += step) {
-      ASSERT_TRUE(reader.feed(std::string_view(wire).substr(at, step), out));
-    }
+    for (std::size_t at = 0; at < wire.size(); at += step) { ASSERT_TRUE(reader.feed(std::string_view(wire).substr(at, step), out)); }
     EXPECT_EQ(out, "hello world");
     EXPECT_TRUE(reader.complete());
   }
@@ -232,9 +227,7 @@ TEST(Sse, EventsMayBreakAnywhere) {
     std::vector<SseEvent> events;
     for (std::size_t at = 0; at < wire.size(); at += step) {
       reader.feed(std::string_view(wire).substr(at, step));
-      while (auto event = reader.next()) {
-        events.push_back(*event);
-      }
+      while (auto event = reader.next()) { events.push_back(*event); }
     }
     ASSERT_EQ(events.size(), 3U) << step;
     EXPECT_EQ(events[0].type, "job");

@@ -3,27 +3,22 @@
 #include <algorithm>
 #include <charconv>
 
-#include "cli/http_blocking.hpp"
 #include "base/ensure.hpp"
+#include "cli/http_blocking.hpp"
 
 namespace centrale::cli {
 namespace {
 
-constexpr std::size_t kLineMax = 8 * 1024;  // a chunk's size with its extensions, a trailer field
+constexpr std::size_t kLineMax = std::size_t{8} * 1024;  // a chunk's size with its extensions, a trailer field
 
 bool same_text(std::string_view a, std::string_view lower) {
-  return std::equal(a.begin(), a.end(), lower.begin(), lower.end(), [](char x, char y) {
-    return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y;
-  });
+  return std::equal(a.begin(), a.end(), lower.begin(), lower.end(),
+                    [](char x, char y) { return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y; });
 }
 
 std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) {
-    text.remove_prefix(1);
-  }
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) {
-    text.remove_suffix(1);
-  }
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) { text.remove_prefix(1); }
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) { text.remove_suffix(1); }
   return text;
 }
 
@@ -54,16 +49,12 @@ Result<Url> parse_url(std::string_view text) {
   }
   const std::size_t slash = std::min(text.find('/'), text.size());
   url.base = text.substr(slash);
-  while (url.base.ends_with('/')) {
-    url.base.pop_back();
-  }
+  while (url.base.ends_with('/')) { url.base.pop_back(); }
   text = text.substr(0, slash);
   std::string_view port;
   if (text.starts_with('[')) {
     const std::size_t end = text.find(']');
-    if (end == std::string_view::npos) {
-      return wrong(example);
-    }
+    if (end == std::string_view::npos) { return wrong(example); }
     url.host = text.substr(1, end - 1);
     port = text.substr(end + 1);
   } else {
@@ -81,8 +72,8 @@ Result<Url> parse_url(std::string_view text) {
   }
   // What goes into a request's head must not be able to break out of it.
   const auto harmless = [](char c) { return c > ' ' && c < 0x7F; };
-  if (url.host.empty() || url.host.size() > 255 || !std::ranges::all_of(url.host, harmless) ||
-      !std::ranges::all_of(url.base, harmless) || url.host.find_first_of("@?#") != std::string::npos) {
+  if (url.host.empty() || url.host.size() > 255 || !std::ranges::all_of(url.host, harmless) || !std::ranges::all_of(url.base, harmless) ||
+      url.host.find_first_of("@?#") != std::string::npos) {
     return wrong(example);
   }
   return url;
@@ -90,14 +81,10 @@ Result<Url> parse_url(std::string_view text) {
 
 std::optional<AnswerHead> parse_head(std::string_view text) {
   // "HTTP/1.1 200 OK"
-  if (text.size() < 12 || !text.starts_with("HTTP/1.") || text[8] != ' ') {
-    return std::nullopt;
-  }
+  if (text.size() < 12 || !text.starts_with("HTTP/1.") || text[8] != ' ') { return std::nullopt; }
   AnswerHead head;
   const auto [end, code] = std::from_chars(text.data() + 9, text.data() + 12, head.status);
-  if (code != std::errc{} || end != text.data() + 12 || head.status < 100) {
-    return std::nullopt;
-  }
+  if (code != std::errc{} || end != text.data() + 12 || head.status < 100) { return std::nullopt; }
   bool chunked = false;
   bool other_coding = false;
   std::optional<std::uint64_t> length;
@@ -106,13 +93,9 @@ std::optional<AnswerHead> parse_head(std::string_view text) {
     text.remove_prefix(2);
     const std::string_view line = text.substr(0, text.find("\r\n"));
     text.remove_prefix(line.size());
-    if (line.empty()) {
-      break;
-    }
+    if (line.empty()) { break; }
     const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) {
-      return std::nullopt;
-    }
+    if (colon == std::string_view::npos) { return std::nullopt; }
     const std::string_view name = line.substr(0, colon);
     const std::string_view value = trim(line.substr(colon + 1));
     if (same_text(name, "transfer-encoding")) {
@@ -120,15 +103,11 @@ std::optional<AnswerHead> parse_head(std::string_view text) {
     } else if (same_text(name, "content-length")) {
       std::uint64_t n = 0;
       const auto [stop, bad] = std::from_chars(value.data(), value.data() + value.size(), n);
-      if (bad != std::errc{} || stop != value.data() + value.size() || (length && *length != n)) {
-        return std::nullopt;
-      }
+      if (bad != std::errc{} || stop != value.data() + value.size() || (length && *length != n)) { return std::nullopt; }
       length = n;
     }
   }
-  if (other_coding) {
-    return std::nullopt;
-  }
+  if (other_coding) { return std::nullopt; }
   head.has_body = head.status >= 200 && head.status != 204 && head.status != 304;
   if (chunked) {
     head.framing = BodyReader::Framing::chunked;
@@ -148,21 +127,14 @@ bool BodyReader::take_line(std::string_view line) {
     case Expect::size: {
       const std::string_view digits = trim(line.substr(0, line.find(';')));
       const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), left_, 16);
-      if (code != std::errc{} || end != digits.data() + digits.size()) {
-        return false;
-      }
+      if (code != std::errc{} || end != digits.data() + digits.size()) { return false; }
       expect_ = left_ == 0 ? Expect::trailer : Expect::data;
       return true;
     }
-    case Expect::data_end:
-      expect_ = Expect::size;
-      return line.empty();
-    case Expect::trailer:
-      expect_ = line.empty() ? Expect::nothing : Expect::trailer;
-      return true;
+    case Expect::data_end: expect_ = Expect::size; return line.empty();
+    case Expect::trailer: expect_ = line.empty() ? Expect::nothing : Expect::trailer; return true;
     case Expect::data:
-    case Expect::nothing:
-      break;
+    case Expect::nothing: break;
   }
   ensure(false);
   return false;
@@ -190,20 +162,12 @@ bool BodyReader::feed(std::string_view bytes, std::string& out) {
     }
     const std::size_t end = bytes.find('\n');
     line_.append(bytes.substr(0, end));
-    if (line_.size() > kLineMax) {
-      return false;
-    }
-    if (end == std::string_view::npos) {
-      return true;
-    }
+    if (line_.size() > kLineMax) { return false; }
+    if (end == std::string_view::npos) { return true; }
     bytes.remove_prefix(end + 1);
-    if (line_.ends_with('\r')) {
-      line_.pop_back();
-    }
+    if (line_.ends_with('\r')) { line_.pop_back(); }
     const std::string line = std::exchange(line_, {});
-    if (!take_line(line)) {
-      return false;
-    }
+    if (!take_line(line)) { return false; }
   }
   return true;
 }

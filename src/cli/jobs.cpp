@@ -33,10 +33,10 @@ Outcome<void> list_jobs(Context& context, const PsOptions& options, std::string_
   while (left > 0) {
     std::string target = fmt::format("/api/v1/jobs?limit={}", std::min(left, kPageMax));
     for (const auto& [name, value] : {std::pair<std::string_view, std::string_view>{"state", state},
-                                      {"tenant", options.tenant}, {"name", options.name}, {"before", before}}) {
-      if (!value.empty()) {
-        target += fmt::format("&{}={}", name, http::percent_encode(value));
-      }
+                                      {"tenant", options.tenant},
+                                      {"name", options.name},
+                                      {"before", before}}) {
+      if (!value.empty()) { target += fmt::format("&{}={}", name, http::percent_encode(value)); }
     }
     TRY_ASSIGN(const std::string body, ask(context, "GET", target));
     JobPage page = read_jobs(body);
@@ -45,9 +45,7 @@ Outcome<void> list_jobs(Context& context, const PsOptions& options, std::string_
     const bool stuck = page.jobs.empty() || page.next == before;
     std::ranges::move(page.jobs, std::back_inserter(listed.jobs));
     std::ranges::move(raw, std::back_inserter(listed.raw));
-    if (page.next.empty() || stuck) {
-      return {};
-    }
+    if (page.next.empty() || stuck) { return {}; }
     before = page.next;
   }
   listed.more = true;
@@ -60,9 +58,7 @@ Outcome<Listed> list_jobs(Context& context, const PsOptions& options) {
     TRY(list_jobs(context, options, options.state, listed));
     return listed;
   }
-  for (const std::string_view state : kUnderWay) {
-    TRY(list_jobs(context, options, state, listed));
-  }
+  for (const std::string_view state : kUnderWay) { TRY(list_jobs(context, options, state, listed)); }
   // Newest first, as the API has it.
   std::vector<std::pair<std::uint64_t, std::size_t>> order;
   for (std::size_t i = 0; i < listed.jobs.size(); ++i) {
@@ -74,9 +70,7 @@ Outcome<Listed> list_jobs(Context& context, const PsOptions& options) {
   sorted.more = listed.more;
   for (std::size_t k = 0; k < order.size() && sorted.jobs.size() < static_cast<std::size_t>(options.limit); ++k) {
     // A job that changed its state between two questions may be there twice; the later answer counts.
-    if (k + 1 < order.size() && order[k].first != 0 && order[k + 1].first == order[k].first) {
-      continue;
-    }
+    if (k + 1 < order.size() && order[k].first != 0 && order[k + 1].first == order[k].first) { continue; }
     sorted.jobs.push_back(std::move(listed.jobs[order[k].second]));
     sorted.raw.push_back(std::move(listed.raw[order[k].second]));
   }
@@ -84,9 +78,7 @@ Outcome<Listed> list_jobs(Context& context, const PsOptions& options) {
 }
 
 std::string nothing_listed(const PsOptions& options) {
-  if (options.all) {
-    return "no job yet; submit one: centrale submit FILE";
-  }
+  if (options.all) { return "no job yet; submit one: centrale submit FILE"; }
   return options.state.empty() ? "no job is queued or running; those that ended: centrale ps --all" : "no job is " + options.state;
 }
 
@@ -103,9 +95,7 @@ Outcome<int> watch_jobs(Context& context, const PsOptions& options) {
     const auto next = std::chrono::steady_clock::now() + 500ms;
     bool changed = false;
     while (!changed || std::chrono::steady_clock::now() < next) {
-      if (signals.told_to_end()) {
-        return kExitOk;
-      }
+      if (signals.told_to_end()) { return kExitOk; }
       const auto events = feed.wait(500ms);
       changed = changed || !events.empty() || std::chrono::steady_clock::now() >= next + 1500ms || signals.take(SIGWINCH);
     }
@@ -113,9 +103,7 @@ Outcome<int> watch_jobs(Context& context, const PsOptions& options) {
 }
 
 Outcome<int> list(Context& context, const PsOptions& options) {
-  if (options.watch && context.out_is_terminal && !context.json) {
-    return watch_jobs(context, options);
-  }
+  if (options.watch && context.out_is_terminal && !context.json) { return watch_jobs(context, options); }
   TRY_ASSIGN(const Listed listed, list_jobs(context, options));
   if (context.json) {
     print(context, "{" + raw_array("jobs", listed.raw) + "}");
@@ -160,15 +148,11 @@ Outcome<int> stop_all(Context& context, const std::vector<std::string>& words) {
       }
     } else {
       TRY_ASSIGN(std::string body, ask(context, "DELETE", path_of("services", target.id)));
-      if (!context.json) {
-        print(context, fmt::format("{} ({}) finishes what is open and leaves", target.id, printable(target.name)));
-      }
+      if (!context.json) { print(context, fmt::format("{} ({}) finishes what is open and leaves", target.id, printable(target.name))); }
       services.push_back(std::move(body));
     }
   }
-  if (context.json) {
-    print(context, "{" + raw_array("jobs", jobs) + "," + raw_array("services", services) + "}");
-  }
+  if (context.json) { print(context, "{" + raw_array("jobs", jobs) + "," + raw_array("services", services) + "}"); }
   return kExitOk;
 }
 
@@ -189,13 +173,12 @@ Outcome<int> wait_all(Context& context, const WaitOptions& options) {
       TRY_ASSIGN(std::string body, ask(context, "GET", path_of("jobs", job.id)));
       raw.push_back(std::move(body));
     } else {
-      print(context, fmt::format("{} ({}) is {}{}", job.id, printable(job.name), job.state,
-                                 job.message.empty() || job.state == "done" || job.message == job.state ? "" : ": " + printable(job.message)));
+      print(context,
+            fmt::format("{} ({}) is {}{}", job.id, printable(job.name), job.state,
+                        job.message.empty() || job.state == "done" || job.message == job.state ? "" : ": " + printable(job.message)));
     }
   }
-  if (context.json) {
-    print(context, "{" + raw_array("jobs", raw) + "}");
-  }
+  if (context.json) { print(context, "{" + raw_array("jobs", raw) + "}"); }
   switch (followed.ending) {
     case Ending::done: return kExitOk;
     case Ending::failed: return kExitFailed;

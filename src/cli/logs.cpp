@@ -23,9 +23,7 @@ std::string log_target(const Target& target, const LogsOptions& options, double 
   } else if (offset > 0) {
     query += fmt::format("&offset={:.0f}", offset);
   }
-  if (attempt > 0) {
-    query += fmt::format("&attempt={:.0f}", attempt);
-  }
+  if (attempt > 0) { query += fmt::format("&attempt={:.0f}", attempt); }
   return path_of(is_job ? "jobs" : "services", target.id, query);
 }
 
@@ -46,9 +44,7 @@ Outcome<int> show(Context& context, const LogsOptions& options) {
       TRY_ASSIGN(const JobView job, find_job(context, target.id));
       attempt = job.attempts.value_or(0);
       if (attempt <= 0) {
-        if (has_ended(job) || signals.told_to_end()) {
-          return has_ended(job) ? kExitOk : kExitInterrupted;
-        }
+        if (has_ended(job) || signals.told_to_end()) { return has_ended(job) ? kExitOk : kExitInterrupted; }
         if (!std::exchange(said_wait, true)) {
           note(context, target.id + " has not started yet: " + (wait_text(job).empty() ? job.state : wait_text(job)));
         }
@@ -67,19 +63,13 @@ Outcome<int> show(Context& context, const LogsOptions& options) {
     const bool moved = next > offset && !part.text.empty();
     offset = std::max(next, offset);
     tail = -1;
-    if (signals.told_to_end()) {
-      return kExitInterrupted;
-    }
+    if (signals.told_to_end()) { return kExitInterrupted; }
     if (moved) {
       continue;  // the answer has a limit: there may be more at once
     }
-    if (!options.follow) {
-      return kExitOk;
-    }
+    if (!options.follow) { return kExitOk; }
     if (part.complete) {
-      if (!is_job || options.attempt > 0) {
-        return kExitOk;
-      }
+      if (!is_job || options.attempt > 0) { return kExitOk; }
       TRY_ASSIGN(const JobView job, find_job(context, target.id));
       if (job.attempts.value_or(0) > attempt) {
         attempt = *job.attempts;
@@ -88,9 +78,7 @@ Outcome<int> show(Context& context, const LogsOptions& options) {
                                   context.err_style.unicode ? "──" : "--"));
         continue;
       }
-      if (has_ended(job)) {
-        return kExitOk;
-      }
+      if (has_ended(job)) { return kExitOk; }
     }
     context.pause(signals, kLookEvery);
   }

@@ -30,27 +30,22 @@ std::string roff(std::string_view text) {
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string without_stop(std::string text) {
-  while (text.ends_with('.')) {
-    text.pop_back();
-  }
+  while (text.ends_with('.')) { text.pop_back(); }
   return text;
 }
 
 std::string option_paragraph(const OptionText& option) {
   std::string names;
-  for (const std::string& name : option.names) {
-    names += (names.empty() ? "" : ", ") + std::string("\\fB") + roff(name) + "\\fR";
-  }
+  for (const std::string& name : option.names) { names += (names.empty() ? "" : ", ") + std::string("\\fB") + roff(name) + "\\fR"; }
   std::string out = ".TP\n" + names;
-  if (!option.value.empty() && option.names.front().starts_with('-')) {
-    out += " \\fI" + roff(option.value) + "\\fR";
-  }
+  if (!option.value.empty() && option.names.front().starts_with('-')) { out += " \\fI" + roff(option.value) + "\\fR"; }
   out += "\n" + roff(option.text);
   out += option.fallback.empty() ? "" : " (default: " + roff(option.fallback) + ")";
   return out + "\n";
 }
 
-void add_page(std::vector<ManPage>& pages, const CommandTree& command, const CommandTree& root, const std::string& path, std::string_view version) {
+void add_page(std::vector<ManPage>& pages, const CommandTree& command, const CommandTree& root, const std::string& path,
+              std::string_view version) {
   const bool is_root = &command == &root;
   std::string name = path;
   std::ranges::replace(name, ' ', '-');
@@ -67,9 +62,7 @@ void add_page(std::vector<ManPage>& pages, const CommandTree& command, const Com
   const auto section = [&](std::string_view heading, const std::vector<OptionText>& options) {
     if (!options.empty()) {
       out += fmt::format(".SH {}\n", heading);
-      for (const OptionText& option : options) {
-        out += option_paragraph(option);
-      }
+      for (const OptionText& option : options) { out += option_paragraph(option); }
     }
   };
   if (!command.commands.empty()) {
@@ -80,33 +73,23 @@ void add_page(std::vector<ManPage>& pages, const CommandTree& command, const Com
   }
   section("ARGUMENTS", command.arguments);
   section("OPTIONS", command.options);
-  if (!is_root) {
-    section("OPTIONS OF EVERY COMMAND", root.options);
-  }
+  if (!is_root) { section("OPTIONS OF EVERY COMMAND", root.options); }
   if (!command.examples.empty()) {
     out += ".SH EXAMPLES\n.nf\n";
-    for (const std::string& example : command.examples) {
-      out += roff(example) + "\n";
-    }
+    for (const std::string& example : command.examples) { out += roff(example) + "\n"; }
     out += ".fi\n";
   }
   out += ".SH EXIT STATUS\n";
-  for (const auto& [code, text] : exit_codes()) {
-    out += fmt::format(".TP\n.B {}\n{}\n", code, roff(text));
-  }
+  for (const auto& [code, text] : exit_codes()) { out += fmt::format(".TP\n.B {}\n{}\n", code, roff(text)); }
   out += ".SH ENVIRONMENT\n";
-  for (const auto& [variable, text] : {std::pair("CENTRALE_URL", "where the centre listens (default: http://127.0.0.1:7070)"),
-                                       std::pair("CENTRALE_KEY", "the API key"), std::pair("CENTRALE_KEY_FILE", "a file that holds the API key"),
-                                       std::pair("NO_COLOR", "if set and not empty: no colours")}) {
+  for (const auto& [variable, text] :
+       {std::pair("CENTRALE_URL", "where the centre listens (default: http://127.0.0.1:7070)"), std::pair("CENTRALE_KEY", "the API key"),
+        std::pair("CENTRALE_KEY_FILE", "a file that holds the API key"), std::pair("NO_COLOR", "if set and not empty: no colours")}) {
     out += fmt::format(".TP\n.B {}\n{}\n", variable, roff(text));
   }
-  if (!is_root) {
-    out += ".SH SEE ALSO\n.BR centrale (1)\n";
-  }
+  if (!is_root) { out += ".SH SEE ALSO\n.BR centrale (1)\n"; }
   pages.push_back({name + ".1", std::move(out)});
-  for (const CommandTree& sub : command.commands) {
-    add_page(pages, sub, root, path + " " + sub.name, version);
-  }
+  for (const CommandTree& sub : command.commands) { add_page(pages, sub, root, path + " " + sub.name, version); }
 }
 
 }  // namespace

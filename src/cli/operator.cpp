@@ -33,9 +33,7 @@ Outcome<int> list_nodes(Context& context, bool every_chip) {
   const Paper paper{context.width, context.style, context.now(), currency.value_or("")};
   print(context, on_paper(nodes_table(nodes, paper), paper));
   std::size_t chips = 0;
-  for (const NodeView& node : nodes) {
-    chips += node.chips.size();
-  }
+  for (const NodeView& node : nodes) { chips += node.chips.size(); }
   if (chips > 0 && (every_chip || chips <= kChipsListed)) {
     print(context, "\n" + on_paper(chips_table(nodes, paper), paper));
   } else if (chips > 0) {
@@ -53,8 +51,9 @@ Outcome<int> change_node(Context& context, const std::string& node, std::string_
   }
   const NodeView changed = read_node(body);
   const auto held = std::ranges::count_if(changed.chips, [](const ChipView& chip) { return chip.holder.has_value(); });
-  print(context, fmt::format("{} ({}) is {}{}", changed.id, printable(changed.name), changed.state,
-                             changed.state == "drained" && held > 0 ? fmt::format("; what runs on {} of its chips goes on to its end", held) : ""));
+  print(context,
+        fmt::format("{} ({}) is {}{}", changed.id, printable(changed.name), changed.state,
+                    changed.state == "drained" && held > 0 ? fmt::format("; what runs on {} of its chips goes on to its end", held) : ""));
   return kExitOk;
 }
 
@@ -137,9 +136,9 @@ Outcome<int> list_keys(Context& context, bool revoked_too) {
 }
 
 Outcome<int> make_key(Context& context, const std::string& tenant, const std::string& label, const std::string& role) {
-  TRY_ASSIGN(const std::string body,
-             ask(context, "POST", "/api/v1/keys",
-                 fmt::format(R"({{"tenant":{},"label":{},"role":{}}})", http::json_string(tenant), http::json_string(label), http::json_string(role))));
+  TRY_ASSIGN(const std::string body, ask(context, "POST", "/api/v1/keys",
+                                         fmt::format(R"({{"tenant":{},"label":{},"role":{}}})", http::json_string(tenant),
+                                                     http::json_string(label), http::json_string(role))));
   if (context.json) {
     print(context, body);
     return kExitOk;
@@ -147,7 +146,8 @@ Outcome<int> make_key(Context& context, const std::string& tenant, const std::st
   const KeyView key = read_key(body);
   print(context, key.key);
   context.out.flush();
-  note(context, fmt::format("{} of {} as {}; the key is shown this once. Use it: export CENTRALE_KEY=…", key.id, printable(key.tenant), key.role));
+  note(context,
+       fmt::format("{} of {} as {}; the key is shown this once. Use it: export CENTRALE_KEY=…", key.id, printable(key.tenant), key.role));
   return kExitOk;
 }
 

@@ -22,12 +22,9 @@ std::string head(std::string_view name, std::string_view state, std::size_t name
 }
 
 /// Appends the parts that fit, in order; `used` and `width` in columns.
-std::string with_parts(std::string line, std::size_t used, const std::vector<std::string>& parts, std::size_t width,
-                       const Style& style) {
+std::string with_parts(std::string line, std::size_t used, const std::vector<std::string>& parts, std::size_t width, const Style& style) {
   for (const std::string& part : parts) {
-    if (part.empty()) {
-      continue;
-    }
+    if (part.empty()) { continue; }
     const std::size_t columns = kGap.size() + display_width(part);
     if (width > 0 && used + columns > width) {
       if (used + kGap.size() + 8 <= width) {  // enough room to be worth a piece of it
@@ -42,9 +39,7 @@ std::string with_parts(std::string line, std::size_t used, const std::vector<std
 }
 
 std::string steps_text(const ProgressView& p) {
-  if (p.step && p.steps) {
-    return fmt::format("{}/{}", count_text(*p.step), count_text(*p.steps));
-  }
+  if (p.step && p.steps) { return fmt::format("{}/{}", count_text(*p.step), count_text(*p.steps)); }
   return p.step ? "step " + count_text(*p.step) : std::string{};
 }
 
@@ -60,50 +55,35 @@ std::string bar(double fraction, std::size_t width, const Style& style) {
   static constexpr std::array<std::string_view, 8> kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const auto eighths = static_cast<std::size_t>(fraction * static_cast<double>(width * 8));
   std::size_t columns = eighths / 8;
-  for (std::size_t i = 0; i < columns; ++i) {
-    text += "█";
-  }
+  for (std::size_t i = 0; i < columns; ++i) { text += "█"; }
   if (eighths % 8 > 0) {
     text += kEighths.at(eighths % 8);
     ++columns;
   }
   std::string rest;
-  for (; columns < width; ++columns) {
-    rest += "░";
-  }
+  for (; columns < width; ++columns) { rest += "░"; }
   return paint(text, Tone::cyan, style) + paint(rest, Tone::dim, style);
 }
 
 std::optional<double> fraction_done(const JobView& job) {
-  if (!job.progress || !job.progress->step || !job.progress->steps || !(*job.progress->steps > 0)) {
-    return std::nullopt;
-  }
+  if (!job.progress || !job.progress->step || !job.progress->steps || !(*job.progress->steps > 0)) { return std::nullopt; }
   return std::clamp(*job.progress->step / *job.progress->steps, 0.0, 1.0);
 }
 
 Tone tone_of_state(std::string_view state) {
-  if (state == "running" || state == "done" || state == "ready" || state == "up" || state == "ok") {
-    return Tone::green;
-  }
-  if (state == "failed" || state == "lost" || state == "gone" || state == "exited") {
-    return Tone::red;
-  }
-  if (state == "queued" || state == "starting" || state == "stopping" || state == "degraded" || state == "drained" ||
-      state == "removing") {
+  if (state == "running" || state == "done" || state == "ready" || state == "up" || state == "ok") { return Tone::green; }
+  if (state == "failed" || state == "lost" || state == "gone" || state == "exited") { return Tone::red; }
+  if (state == "queued" || state == "starting" || state == "stopping" || state == "degraded" || state == "drained" || state == "removing") {
     return Tone::yellow;
   }
   return state == "cancelled" ? Tone::dim : Tone::plain;
 }
 
 std::string wait_text(const JobView& job) {
-  if (job.wait == "chips") {
-    return "waits for chips";
-  }
+  if (job.wait == "chips") { return "waits for chips"; }
   if (job.wait == "dependency") {
     std::string names;
-    for (const std::string& name : job.after) {
-      names += (names.empty() ? "" : ", ") + printable(name);
-    }
+    for (const std::string& name : job.after) { names += (names.empty() ? "" : ", ") + printable(name); }
     return names.empty() ? "waits for other jobs" : "waits for " + names;
   }
   if (job.wait == "backoff") {
@@ -117,41 +97,27 @@ std::string progress_line(const JobView& job, std::size_t name_width, std::size_
   std::size_t used = name_width + kGap.size() + kStateWidth;
   const ProgressView progress = job.progress.value_or(ProgressView{});
   const std::string loss = progress.loss ? fmt::format("loss {:.4g}", *progress.loss) : "";
-  if (job.state == "queued") {
-    return with_parts(line, used, {wait_text(job), printable(job.message)}, width, style);
-  }
+  if (job.state == "queued") { return with_parts(line, used, {wait_text(job), printable(job.message)}, width, style); }
   if (has_ended(job)) {
     const std::string steps = steps_text(progress);
-    return with_parts(line, used,
-                      {steps.empty() || job.state != "done" ? steps : steps + " steps", loss,
-                       job.runtime_s ? "in " + span_text(*job.runtime_s) : "",
-                       job.state == "done" || job.message == job.state ? "" : printable(job.message)},
-                      width, style);
+    return with_parts(
+        line, used,
+        {steps.empty() || job.state != "done" ? steps : steps + " steps", loss, job.runtime_s ? "in " + span_text(*job.runtime_s) : "",
+         job.state == "done" || job.message == job.state ? "" : printable(job.message)},
+        width, style);
   }
   std::vector<std::string> parts{steps_text(progress), loss};
-  if (progress.eta_s && *progress.eta_s >= 0) {
-    parts.push_back(span_text(*progress.eta_s) + " left");
-  }
-  if (progress.tokens_per_s) {
-    parts.push_back(count_text(*progress.tokens_per_s) + " tok/s");
-  }
-  if (job.attempts && *job.attempts > 1) {
-    parts.push_back(fmt::format("attempt {}", count_text(*job.attempts)));
-  }
-  if (job.state == "stopping") {
-    parts.insert(parts.begin(), "saves and leaves");
-  }
+  if (progress.eta_s && *progress.eta_s >= 0) { parts.push_back(span_text(*progress.eta_s) + " left"); }
+  if (progress.tokens_per_s) { parts.push_back(count_text(*progress.tokens_per_s) + " tok/s"); }
+  if (job.attempts && *job.attempts > 1) { parts.push_back(fmt::format("attempt {}", count_text(*job.attempts))); }
+  if (job.state == "stopping") { parts.insert(parts.begin(), "saves and leaves"); }
   const auto fraction = fraction_done(job);
   if (!fraction) {
-    if (!progress.step && job.runtime_s) {
-      parts.push_back("for " + span_text(*job.runtime_s));
-    }
+    if (!progress.step && job.runtime_s) { parts.push_back("for " + span_text(*job.runtime_s)); }
     return with_parts(line, used, parts, width, style);
   }
   std::size_t wanted = used;
-  for (const std::string& part : parts) {
-    wanted += part.empty() ? 0 : kGap.size() + display_width(part);
-  }
+  for (const std::string& part : parts) { wanted += part.empty() ? 0 : kGap.size() + display_width(part); }
   const std::size_t room = width == 0 ? kBarMax : width > wanted + kGap.size() ? width - wanted - kGap.size() : 0;
   // With little room the parts at the end give way to a short bar, but on a very narrow terminal there is no bar.
   const std::size_t bar_width = room >= kBarMin ? std::min(room, kBarMax) : width >= used + 40 ? kBarMin : 0;
@@ -164,12 +130,10 @@ std::string progress_line(const JobView& job, std::size_t name_width, std::size_
 
 std::string array_line(const std::vector<JobView>& members, std::size_t name_width, std::size_t width, const Style& style) {
   std::map<std::string, std::size_t> counts;
-  for (const JobView& job : members) {
-    ++counts[job.state];
-  }
+  for (const JobView& job : members) { ++counts[job.state]; }
   const std::size_t ended = counts["done"] + counts["failed"] + counts["cancelled"];
-  const std::string state = ended < members.size()  ? counts["running"] > 0 ? "running" : "queued"
-                            : counts["failed"] > 0  ? "failed"
+  const std::string state = ended < members.size()    ? counts["running"] > 0 ? "running" : "queued"
+                            : counts["failed"] > 0    ? "failed"
                             : counts["cancelled"] > 0 ? "cancelled"
                                                       : "done";
   std::string line = head(members.empty() ? "" : members.front().name, state, name_width, style);
@@ -196,9 +160,7 @@ std::string service_line(const ServiceView& service, std::size_t name_width, std
     if (!replica.ready && parts.size() < 3) {
       std::string text = fmt::format("replica {}: {}", count_text(replica.ordinal.value_or(0)),
                                      replica.state.empty() ? "waits" : printable(replica.state));
-      if (!replica.message.empty()) {
-        text += " (" + printable(replica.message) + ")";
-      }
+      if (!replica.message.empty()) { text += " (" + printable(replica.message) + ")"; }
       parts.push_back(std::move(text));
     }
   }

@@ -18,12 +18,10 @@ namespace centrale::cli {
 [[nodiscard]] std::string progress_line(const JobView& job, std::size_t name_width, std::size_t width, const Style& style);
 
 /// The line for an array: its members counted by state.
-[[nodiscard]] std::string array_line(const std::vector<JobView>& members, std::size_t name_width, std::size_t width,
-                                     const Style& style);
+[[nodiscard]] std::string array_line(const std::vector<JobView>& members, std::size_t name_width, std::size_t width, const Style& style);
 
 /// The line for a service that is starting: "chat  starting  1/2 ready  replica 1: loading".
-[[nodiscard]] std::string service_line(const ServiceView& service, std::size_t name_width, std::size_t width,
-                                       const Style& style);
+[[nodiscard]] std::string service_line(const ServiceView& service, std::size_t name_width, std::size_t width, const Style& style);
 
 [[nodiscard]] Tone tone_of_state(std::string_view state);
 /// Why a job is not running, in words: "waits for chips".

@@ -12,7 +12,7 @@ namespace centrale::cli {
 struct Paper {
   std::size_t width = 0;  // 0: no limit
   Style style;
-  double now = 0;         // seconds since the epoch, for ages
+  double now = 0;  // seconds since the epoch, for ages
   std::string currency;
 };
 
@@ -34,8 +34,6 @@ template <class Format>
 [[nodiscard]] Table tenants_table(const std::vector<TenantView>& tenants, const Paper& paper);
 [[nodiscard]] Table keys_table(const std::vector<KeyView>& keys, const Paper& paper);
 
-[[nodiscard]] inline std::string on_paper(const Table& table, const Paper& paper) {
-  return render(table, paper.width, paper.style);
-}
+[[nodiscard]] inline std::string on_paper(const Table& table, const Paper& paper) { return render(table, paper.width, paper.style); }
 
 }  // namespace centrale::cli

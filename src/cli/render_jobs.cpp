@@ -10,29 +10,21 @@ namespace centrale::cli {
 namespace {
 
 std::string chips_text(const JobView& job, const Style& style) {
-  if (!job.chips) {
-    return std::string(unknown(style));
-  }
+  if (!job.chips) { return std::string(unknown(style)); }
   return job.workers.value_or(1) > 1 ? fmt::format("{}{}{}", count_text(*job.workers), style.unicode ? "×" : "x", count_text(*job.chips))
                                      : count_text(*job.chips);
 }
 
 std::string where_text(const JobView& job) {
   std::set<std::string> nodes;
-  for (const PlaceView& place : job.placement) {
-    nodes.insert(place.node);
-  }
+  for (const PlaceView& place : job.placement) { nodes.insert(place.node); }
   std::string text;
-  for (const std::string& node : nodes) {
-    text += (text.empty() ? "" : ",") + printable(node);
-  }
+  for (const std::string& node : nodes) { text += (text.empty() ? "" : ",") + printable(node); }
   return text;
 }
 
 std::string progress_text(const JobView& job, const Style& style) {
-  if (const auto fraction = fraction_done(job)) {
-    return percent_text(*fraction);
-  }
+  if (const auto fraction = fraction_done(job)) { return percent_text(*fraction); }
   return job.progress && job.progress->step ? "step " + count_text(*job.progress->step) : std::string(unknown(style));
 }
 

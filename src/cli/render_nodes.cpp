@@ -9,9 +9,7 @@
 
 namespace centrale::cli {
 
-std::string shown(std::string_view text, const Style& style) {
-  return text.empty() ? std::string(unknown(style)) : printable(text);
-}
+std::string shown(std::string_view text, const Style& style) { return text.empty() ? std::string(unknown(style)) : printable(text); }
 
 std::string age_text(std::string_view rfc3339, const Paper& paper) {
   const auto then = parse_time(rfc3339);
@@ -19,8 +17,15 @@ std::string age_text(std::string_view rfc3339, const Paper& paper) {
 }
 
 Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
-  Table table{{{"NODE"}, {"NAME", Align::left, 8}, {"STATE"}, {"CHIPS", Align::left, 12}, {"FREE", Align::right},
-               {"MEMORY", Align::right, 0, 1}, {"POWER", Align::right, 0, 2}, {"SINCE", Align::right, 0, 3}}, {}};
+  Table table{{{"NODE"},
+               {"NAME", Align::left, 8},
+               {"STATE"},
+               {"CHIPS", Align::left, 12},
+               {"FREE", Align::right},
+               {"MEMORY", Align::right, 0, 1},
+               {"POWER", Align::right, 0, 2},
+               {"SINCE", Align::right, 0, 3}},
+              {}};
   for (const NodeView& node : nodes) {
     std::map<std::string, std::size_t> kinds;
     std::size_t free = 0;
@@ -28,9 +33,7 @@ Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
     for (const ChipView& chip : node.chips) {
       ++kinds[chip.kind];
       free += !chip.holder && (chip.health.empty() || chip.health == "ok") ? 1U : 0U;
-      if (chip.power_now_w) {
-        power = power.value_or(0) + *chip.power_now_w;
-      }
+      if (chip.power_now_w) { power = power.value_or(0) + *chip.power_now_w; }
     }
     std::string chips;
     for (const auto& [kind, count] : kinds) {
@@ -49,14 +52,21 @@ Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
 }
 
 Table chips_table(const std::vector<NodeView>& nodes, const Paper& paper) {
-  Table table{{{"CHIP"}, {"NODE", Align::left, 8}, {"KIND", Align::left, 10}, {"#", Align::right, 0, 6}, {"HEALTH"}, {"BUSY", Align::right},
-               {"MEMORY", Align::right, 0, 2}, {"POWER", Align::right, 0, 3}, {"PRICE/H", Align::right, 0, 4}, {"HELD BY", Align::left, 10}}, {}};
+  Table table{{{"CHIP"},
+               {"NODE", Align::left, 8},
+               {"KIND", Align::left, 10},
+               {"#", Align::right, 0, 6},
+               {"HEALTH"},
+               {"BUSY", Align::right},
+               {"MEMORY", Align::right, 0, 2},
+               {"POWER", Align::right, 0, 3},
+               {"PRICE/H", Align::right, 0, 4},
+               {"HELD BY", Align::left, 10}},
+              {}};
   for (const NodeView& node : nodes) {
     for (const ChipView& chip : node.chips) {
       std::string power = shown(chip.power_w, power_text, paper.style);
-      if (chip.power_now_w) {
-        power = power_text(*chip.power_now_w) + (chip.power_w ? " of " + power : "");
-      }
+      if (chip.power_now_w) { power = power_text(*chip.power_now_w) + (chip.power_w ? " of " + power : ""); }
       std::string holder = "free";
       if (chip.holder) {
         const std::string& id = chip.holder->job.empty() ? chip.holder->service : chip.holder->job;

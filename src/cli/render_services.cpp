@@ -7,14 +7,21 @@
 namespace centrale::cli {
 
 Table services_table(const std::vector<ServiceView>& services, const Paper& paper) {
-  Table table{{{"SERVICE"}, {"NAME", Align::left, 8}, {"TENANT", Align::left, 6, 6}, {"STATE"}, {"READY", Align::right}, {"CHIPS", Align::right, 0, 4},
-               {"REQUESTS", Align::right, 0, 1}, {"TOKENS", Align::right, 0, 2}, {"AGE", Align::right, 0, 5}, {"MODEL", Align::left, 10, 3}}, {}};
+  Table table{{{"SERVICE"},
+               {"NAME", Align::left, 8},
+               {"TENANT", Align::left, 6, 6},
+               {"STATE"},
+               {"READY", Align::right},
+               {"CHIPS", Align::right, 0, 4},
+               {"REQUESTS", Align::right, 0, 1},
+               {"TOKENS", Align::right, 0, 2},
+               {"AGE", Align::right, 0, 5},
+               {"MODEL", Align::left, 10, 3}},
+              {}};
   for (const ServiceView& service : services) {
     const UsageView& usage = service.usage;
     Number tokens;
-    if (usage.prompt_tokens || usage.completion_tokens) {
-      tokens = usage.prompt_tokens.value_or(0) + usage.completion_tokens.value_or(0);
-    }
+    if (usage.prompt_tokens || usage.completion_tokens) { tokens = usage.prompt_tokens.value_or(0) + usage.completion_tokens.value_or(0); }
     table.rows.push_back({{shown(service.id, paper.style)},
                           {shown(service.name, paper.style)},
                           {shown(service.tenant, paper.style)},
@@ -31,8 +38,15 @@ Table services_table(const std::vector<ServiceView>& services, const Paper& pape
 }
 
 Table replicas_table(const std::vector<ServiceView>& services, const Paper& paper) {
-  Table table{{{"REPLICA", Align::left, 10}, {"TASK"}, {"STATE"}, {"READY"}, {"NODE", Align::left, 6, 3}, {"PORT", Align::right, 0, 2},
-               {"FAILURES", Align::right, 0, 1}, {"", Align::left, 10}}, {}};
+  Table table{{{"REPLICA", Align::left, 10},
+               {"TASK"},
+               {"STATE"},
+               {"READY"},
+               {"NODE", Align::left, 6, 3},
+               {"PORT", Align::right, 0, 2},
+               {"FAILURES", Align::right, 0, 1},
+               {"", Align::left, 10}},
+              {}};
   for (const ServiceView& service : services) {
     for (const ReplicaView& replica : service.replicas) {
       table.rows.push_back({{fmt::format("{}/{}", shown(service.name, paper.style), shown(replica.ordinal, count_text, paper.style))},

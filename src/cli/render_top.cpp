@@ -27,28 +27,25 @@ Tone tone_of_use(double fraction) { return fraction < 0.5 ? Tone::green : fracti
 std::string plain_bar(double fraction, std::size_t width, const Style& style) { return bar(fraction, width, {false, style.unicode}); }
 
 std::string holder_of(const ChipView& chip) {
-  if (!chip.holder) {
-    return {};
-  }
+  if (!chip.holder) { return {}; }
   return printable(!chip.holder->name.empty() ? chip.holder->name : !chip.holder->job.empty() ? chip.holder->job : chip.holder->service);
 }
 
 /// One sign a chip: free, held, how busy, failed.
 std::string heat(const ChipView& chip, const Style& style) {
   static constexpr std::array<std::string_view, 8> kLevels{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-  if (!chip.health.empty() && chip.health != "ok") {
-    return paint("x", Tone::red, style);
-  }
-  if (!chip.holder && chip.utilisation.value_or(0) < 0.05) {
-    return paint(style.unicode ? "·" : ".", Tone::dim, style);
-  }
+  if (!chip.health.empty() && chip.health != "ok") { return paint("x", Tone::red, style); }
+  if (!chip.holder && chip.utilisation.value_or(0) < 0.05) { return paint(style.unicode ? "·" : ".", Tone::dim, style); }
   const double use = std::clamp(chip.utilisation.value_or(1), 0.0, 1.0);
   const auto level = std::min<std::size_t>(7, static_cast<std::size_t>(use * 8));
-  return style.unicode ? paint(kLevels.at(level), tone_of_use(use), style) : paint(std::string(1, static_cast<char>('0' + level)), tone_of_use(use), style);
+  return style.unicode ? paint(kLevels.at(level), tone_of_use(use), style)
+                       : paint(std::string(1, static_cast<char>('0' + level)), tone_of_use(use), style);
 }
 
 Table chip_rows(const TopState& state, const Paper& paper) {
-  Table table{{{"CHIP"}, {"NODE", Align::left, 6}, {"KIND", Align::left, 8}, {"BUSY"}, {"POWER", Align::right, 0, 1}, {"HELD BY", Align::left, 8}}, {}};
+  Table table{
+      {{"CHIP"}, {"NODE", Align::left, 6}, {"KIND", Align::left, 8}, {"BUSY"}, {"POWER", Align::right, 0, 1}, {"HELD BY", Align::left, 8}},
+      {}};
   for (const NodeView& node : state.nodes) {
     for (const ChipView& chip : node.chips) {
       const bool failed = !chip.health.empty() && chip.health != "ok";
@@ -76,9 +73,7 @@ Table chip_rows(const TopState& state, const Paper& paper) {
 /// A large centre: a node a row, a sign a chip.
 std::vector<std::string> node_rows(const TopState& state, const Paper& paper) {
   std::size_t names = 4;
-  for (const NodeView& node : state.nodes) {
-    names = std::max(names, display_width(node.name));
-  }
+  for (const NodeView& node : state.nodes) { names = std::max(names, display_width(node.name)); }
   names = std::min<std::size_t>(names, 24);
   const std::string heading = pad("NODE", names) + "  " + pad("STATE", 8) + pad("HELD", 10, Align::right) + "  CHIPS";
   std::vector<std::string> lines{paint(cut(heading, paper.width, paper.style), Tone::bold, paper.style)};
@@ -93,17 +88,25 @@ std::vector<std::string> node_rows(const TopState& state, const Paper& paper) {
       continue;
     }
     std::string line = name + paint(shown_state, tone_of_state(node.state), paper.style) + count;
-    for (std::size_t i = 0; i < std::min(paper.width - used, node.chips.size()); ++i) {
-      line += heat(node.chips[i], paper.style);
-    }
+    for (std::size_t i = 0; i < std::min(paper.width - used, node.chips.size()); ++i) { line += heat(node.chips[i], paper.style); }
     lines.push_back(std::move(line));
   }
   return lines;
 }
 
 Table job_rows(const TopState& state, const Paper& paper) {
-  Table table{{{"JOB"}, {"NAME", Align::left, 8}, {"TENANT", Align::left, 6, 6}, {"STATE"}, {"CHIPS", Align::right, 0, 5}, {"PROGRESS", Align::left, 15},
-               {"LOSS", Align::right, 0, 1}, {"TOK/S", Align::right, 0, 2}, {"LEFT", Align::right, 0, 1}, {"TIME", Align::right, 0, 3}, {"", Align::left, 6, 4}}, {}};
+  Table table{{{"JOB"},
+               {"NAME", Align::left, 8},
+               {"TENANT", Align::left, 6, 6},
+               {"STATE"},
+               {"CHIPS", Align::right, 0, 5},
+               {"PROGRESS", Align::left, 15},
+               {"LOSS", Align::right, 0, 1},
+               {"TOK/S", Align::right, 0, 2},
+               {"LEFT", Align::right, 0, 1},
+               {"TIME", Align::right, 0, 3},
+               {"", Align::left, 6, 4}},
+              {}};
   for (const JobView& job : state.jobs) {
     const ProgressView progress = job.progress.value_or(ProgressView{});
     const auto fraction = fraction_done(job);
@@ -114,7 +117,9 @@ Table job_rows(const TopState& state, const Paper& paper) {
     }
     const bool ended = has_ended(job);
     const bool is_member = job.array_size.value_or(0) > 0 && job.array_index.value_or(-1) >= 0;
-    const std::string remark = job.state == "queued" ? wait_text(job) : job.state == "done" || job.message == job.state ? std::string{} : printable(job.message);
+    const std::string remark = job.state == "queued"                             ? wait_text(job)
+                               : job.state == "done" || job.message == job.state ? std::string{}
+                                                                                 : printable(job.message);
     const double chips = job.chips.value_or(1) * job.workers.value_or(1);
     table.rows.push_back({{shown(job.id, paper.style)},
                           {shown(job.name, paper.style) + (is_member ? fmt::format("[{}]", count_text(*job.array_index)) : "")},
@@ -146,8 +151,8 @@ std::array<Part, kTopParts> parts_of(const TopState& state, const Paper& paper) 
   const auto queued = std::ranges::count_if(state.jobs, [](const JobView& job) { return job.state == "queued"; });
   const auto ready = std::ranges::count_if(state.services, [](const ServiceView& s) { return s.state == "ready"; });
   std::array<Part, kTopParts> parts;
-  parts[0] = {fmt::format("CHIPS {}/{} held", held, chips), chips > kChipRowsMax ? node_rows(state, paper) : lines_of(chip_rows(state, paper), paper),
-              "no chip known yet"};
+  parts[0] = {fmt::format("CHIPS {}/{} held", held, chips),
+              chips > kChipRowsMax ? node_rows(state, paper) : lines_of(chip_rows(state, paper), paper), "no chip known yet"};
   // The centre's own counts, where it says them: the list here has a limit.
   parts[1] = {fmt::format("JOBS {} running, {} queued", count_text(state.centre.running.value_or(static_cast<double>(running))),
                           count_text(state.centre.queued.value_or(static_cast<double>(queued)))),
@@ -172,9 +177,7 @@ std::array<std::size_t, kTopParts> share(const std::array<Part, kTopParts>& part
   };
   const auto first = static_cast<std::size_t>(focus);
   give(first, 3);
-  for (std::size_t i = 0; i < kTopParts; ++i) {
-    give(i, i == first ? 0 : 1);
-  }
+  for (std::size_t i = 0; i < kTopParts; ++i) { give(i, i == first ? 0 : 1); }
   bool gave = true;
   while (lines > 0 && gave) {
     gave = give(first, 2);
@@ -189,16 +192,15 @@ std::array<std::size_t, kTopParts> share(const std::array<Part, kTopParts>& part
 std::string title_line(const Part& part, bool focused, std::size_t from, std::size_t rows_shown, const Paper& paper) {
   std::string title = part.title;
   if (rows_shown < part.rows()) {
-    title += rows_shown == 0 ? fmt::format(" ({} rows)", part.rows()) : fmt::format(" ({}-{} of {})", from + 1, from + rows_shown, part.rows());
+    title +=
+        rows_shown == 0 ? fmt::format(" ({} rows)", part.rows()) : fmt::format(" ({}-{} of {})", from + 1, from + rows_shown, part.rows());
   }
   const std::string_view rule = paper.style.unicode ? "─" : "-";
   std::string left = focused ? (paper.style.unicode ? "▶ " : "> ") : std::string(rule) + " ";
   std::string text = cut(left + title + " ", paper.width, paper.style);
   std::string line = paint(text, focused ? Tone::bold : Tone::plain, paper.style);
   std::string rest;
-  for (std::size_t i = display_width(text); i < paper.width; ++i) {
-    rest += rule;
-  }
+  for (std::size_t i = display_width(text); i < paper.width; ++i) { rest += rule; }
   return line + paint(rest, Tone::dim, paper.style);
 }
 
@@ -214,14 +216,10 @@ std::string head_line(const TopState& state, const TopLook& look, const Paper& p
   std::string left = centre.name.empty() ? "centrale" : printable(centre.name);
   left += centre.uptime_s ? "  up " + span_text(*centre.uptime_s) : "";
   left += centre.policy.empty() ? "" : "  policy " + printable(centre.policy);
-  if (centre.journal_ok) {
-    left += *centre.journal_ok ? "  journal ok" : "  JOURNAL: " + printable(centre.journal_message);
-  }
+  if (centre.journal_ok) { left += *centre.journal_ok ? "  journal ok" : "  JOURNAL: " + printable(centre.journal_message); }
   double watts = 0;
   for (const NodeView& node : state.nodes) {
-    for (const ChipView& chip : node.chips) {
-      watts += chip.power_now_w.value_or(0);
-    }
+    for (const ChipView& chip : node.chips) { watts += chip.power_now_w.value_or(0); }
   }
   left += watts > 0 ? "  " + power_text(watts) : "";
   const std::string right = (look.paused ? "paused  " : "") + clock_text(paper.now);
@@ -232,9 +230,15 @@ std::string head_line(const TopState& state, const TopLook& look, const Paper& p
 }
 
 std::vector<std::string> help_lines() {
-  return {"", "  q             leave", "  j k, arrows   scroll the part in focus", "  PgUp PgDn     scroll by half a screen",
-          "  g G           to its beginning, to its end", "  tab           next part (shift-tab: the one before)",
-          "  space         hold the picture still, and go on", "  ?             this, and back", "",
+  return {"",
+          "  q             leave",
+          "  j k, arrows   scroll the part in focus",
+          "  PgUp PgDn     scroll by half a screen",
+          "  g G           to its beginning, to its end",
+          "  tab           next part (shift-tab: the one before)",
+          "  space         hold the picture still, and go on",
+          "  ?             this, and back",
+          "",
           "  A chip's sign on large centres: . free, low to high: how busy, x failed"};
 }
 
@@ -244,17 +248,13 @@ std::vector<std::string> render_top(const TopState& state, TopLook& look, const 
   std::vector<std::string> lines{head_line(state, look, paper)};
   const std::size_t body = rows > 2 ? rows - 2 : 0;
   if (look.help) {
-    for (const std::string& line : help_lines()) {
-      lines.push_back(cut(line, paper.width, paper.style));
-    }
+    for (const std::string& line : help_lines()) { lines.push_back(cut(line, paper.width, paper.style)); }
   } else {
     const std::array<Part, kTopParts> parts = parts_of(state, paper);
     const std::array<std::size_t, kTopParts> given = share(parts, look.focus, body);
     for (std::size_t i = 0; i < kTopParts; ++i) {
       const Part& part = parts[i];
-      if (given[i] == 0) {
-        continue;
-      }
+      if (given[i] == 0) { continue; }
       const std::size_t room = given[i] > 2 ? std::min(given[i] - 2, part.rows()) : 0;
       std::size_t& from = look.scroll[i];
       from = std::min(from, part.rows() - room);
@@ -264,9 +264,7 @@ std::vector<std::string> render_top(const TopState& state, TopLook& look, const 
       }
       if (room > 0) {
         lines.push_back(part.heading_and_rows.front());
-        for (std::size_t row = from; row < from + room; ++row) {
-          lines.push_back(part.heading_and_rows[row + 1]);
-        }
+        for (std::size_t row = from; row < from + room; ++row) { lines.push_back(part.heading_and_rows[row + 1]); }
       }
     }
   }

@@ -13,9 +13,7 @@ UsageView sum_of(const std::vector<UsageView>& lines) {
   UsageView sum;
   sum.name = "total";
   const auto add = [](Number& to, const Number& from) {
-    if (from) {
-      to = to.value_or(0) + *from;
-    }
+    if (from) { to = to.value_or(0) + *from; }
   };
   for (const UsageView& line : lines) {
     add(sum.device_s, line.device_s);
@@ -34,12 +32,20 @@ UsageView sum_of(const std::vector<UsageView>& lines) {
 
 Table usage_table(const std::vector<UsageView>& lines, std::string_view what, const Paper& paper) {
   const Style& style = paper.style;
-  Table table{{{std::string(what), Align::left, 8}, {"ID", Align::left, 0, 5}, {"CHIP TIME", Align::right}, {"ENERGY", Align::right},
-               {"TRAINED", Align::right, 0, 1}, {"REQUESTS", Align::right, 0, 4}, {"TOKENS IN", Align::right, 0, 3}, {"TOKENS OUT", Align::right, 0, 2},
-               {"COST", Align::right}}, {}};
+  Table table{{{std::string(what), Align::left, 8},
+               {"ID", Align::left, 0, 5},
+               {"CHIP TIME", Align::right},
+               {"ENERGY", Align::right},
+               {"TRAINED", Align::right, 0, 1},
+               {"REQUESTS", Align::right, 0, 4},
+               {"TOKENS IN", Align::right, 0, 3},
+               {"TOKENS OUT", Align::right, 0, 2},
+               {"COST", Align::right}},
+              {}};
   const auto add = [&](const UsageView& line, Tone tone) {
     // "~": the machine does not measure it; computed from the chips' rated power.
-    const std::string energy = line.energy_j ? (line.energy_estimated ? "~" : "") + energy_text(*line.energy_j) : std::string(unknown(style));
+    const std::string energy =
+        line.energy_j ? (line.energy_estimated ? "~" : "") + energy_text(*line.energy_j) : std::string(unknown(style));
     table.rows.push_back({{shown(line.name, style), tone},
                           {printable(line.id)},
                           {shown(line.device_s, span_text, style), tone},
@@ -50,19 +56,21 @@ Table usage_table(const std::vector<UsageView>& lines, std::string_view what, co
                           {shown(line.completion_tokens, count_text, style), tone},
                           {line.cost ? money_text(*line.cost, paper.currency) : std::string(unknown(style)), tone}});
   };
-  for (const UsageView& line : lines) {
-    add(line, Tone::plain);
-  }
-  if (lines.size() > 1) {
-    add(sum_of(lines), Tone::bold);
-  }
+  for (const UsageView& line : lines) { add(line, Tone::plain); }
+  if (lines.size() > 1) { add(sum_of(lines), Tone::bold); }
   return table;
 }
 
 Table tenants_table(const std::vector<TenantView>& tenants, const Paper& paper) {
   const Style& style = paper.style;
-  Table table{{{"TENANT"}, {"NAME", Align::left, 8}, {"CHIPS HELD", Align::right}, {"CHIPS MAX", Align::right},
-               {"TOKENS TODAY", Align::right, 0, 2}, {"TOKENS/DAY MAX", Align::right, 0, 1}, {"COST", Align::right, 0, 3}}, {}};
+  Table table{{{"TENANT"},
+               {"NAME", Align::left, 8},
+               {"CHIPS HELD", Align::right},
+               {"CHIPS MAX", Align::right},
+               {"TOKENS TODAY", Align::right, 0, 2},
+               {"TOKENS/DAY MAX", Align::right, 0, 1},
+               {"COST", Align::right, 0, 3}},
+              {}};
   for (const TenantView& tenant : tenants) {
     table.rows.push_back({{shown(tenant.id, style)},
                           {shown(tenant.name, style)},

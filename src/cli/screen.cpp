@@ -50,9 +50,7 @@ void Screen::enter() {
 
 void Screen::leave() {
   write_all("\x1b[?25h\x1b[?1049l");
-  if (has_keys_) {
-    ::tcsetattr(STDIN_FILENO, TCSANOW, &former_);
-  }
+  if (has_keys_) { ::tcsetattr(STDIN_FILENO, TCSANOW, &former_); }
 }
 
 void Screen::draw(const std::vector<std::string>& lines) {
@@ -62,9 +60,7 @@ void Screen::draw(const std::vector<std::string>& lines) {
     shown_.assign(lines.size(), std::string(1, '\0'));  // equal to no line
   }
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    if (shown_[i] != lines[i]) {
-      text += fmt::format("\x1b[{};1H\x1b[2K{}", i + 1, lines[i]);
-    }
+    if (shown_[i] != lines[i]) { text += fmt::format("\x1b[{};1H\x1b[2K{}", i + 1, lines[i]); }
   }
   shown_ = lines;
   write_all(text);
@@ -73,9 +69,7 @@ void Screen::draw(const std::vector<std::string>& lines) {
 std::string Screen::typed() {
   std::array<char, 256> bytes;  // NOLINT: filled by read
   pollfd polled{STDIN_FILENO, POLLIN, 0};
-  if (!has_keys_ || ::poll(&polled, 1, 0) <= 0) {
-    return {};
-  }
+  if (!has_keys_ || ::poll(&polled, 1, 0) <= 0) { return {}; }
   const ssize_t n = ::read(STDIN_FILENO, bytes.data(), bytes.size());
   return n > 0 ? std::string(bytes.data(), static_cast<std::size_t>(n)) : std::string{};
 }

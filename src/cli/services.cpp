@@ -24,9 +24,7 @@ Outcome<int> list(Context& context) {
   const Paper paper{context.width, context.style, context.now(), {}};
   print(context, on_paper(services_table(services, paper), paper));
   const bool has_replicas = std::ranges::any_of(services, [](const ServiceView& s) { return !s.replicas.empty(); });
-  if (has_replicas) {
-    print(context, "\n" + on_paper(replicas_table(services, paper), paper));
-  }
+  if (has_replicas) { print(context, "\n" + on_paper(replicas_table(services, paper), paper)); }
   return kExitOk;
 }
 
@@ -39,9 +37,9 @@ Outcome<int> scale_to(Context& context, const std::string& name, std::int64_t re
     return kExitOk;
   }
   const ServiceView service = read_service(body);
-  print(context, fmt::format("{} ({}): {} of {} replicas ready", service.id, printable(service.name),
-                             shown(service.replicas_ready, count_text, context.style),
-                             shown(service.replicas_wanted, count_text, context.style)));
+  print(context,
+        fmt::format("{} ({}): {} of {} replicas ready", service.id, printable(service.name),
+                    shown(service.replicas_ready, count_text, context.style), shown(service.replicas_wanted, count_text, context.style)));
   return kExitOk;
 }
 

@@ -16,14 +16,12 @@ namespace centrale::cli {
 namespace {
 
 // A handler can reach nothing else.
-std::array<int, 2> pipe_ends{-1, -1};                   // NOLINT
-std::array<volatile sig_atomic_t, 65> seen{};           // NOLINT
+std::array<int, 2> pipe_ends{-1, -1};          // NOLINT
+std::array<volatile sig_atomic_t, 65> seen{};  // NOLINT
 
 void on_signal(int number) {
   const int saved = errno;
-  if (number > 0 && number < static_cast<int>(seen.size())) {
-    seen[static_cast<std::size_t>(number)] = 1;
-  }
+  if (number > 0 && number < static_cast<int>(seen.size())) { seen[static_cast<std::size_t>(number)] = 1; }
   const char byte = 0;
   [[maybe_unused]] const ssize_t n = ::write(pipe_ends[1], &byte, 1);  // a full pipe wakes as well
   errno = saved;
@@ -50,9 +48,7 @@ Signals::Signals(std::vector<int> numbers) : numbers_(std::move(numbers)) {
 }
 
 Signals::~Signals() {
-  for (std::size_t i = 0; i < numbers_.size(); ++i) {
-    ::sigaction(numbers_[i], &former_[i].action, nullptr);
-  }
+  for (std::size_t i = 0; i < numbers_.size(); ++i) { ::sigaction(numbers_[i], &former_[i].action, nullptr); }
   ::close(pipe_ends[0]);
   ::close(pipe_ends[1]);
   pipe_ends = {-1, -1};
@@ -62,23 +58,18 @@ int Signals::fd() const { return pipe_ends[0]; }
 
 void Signals::drain() {
   std::array<char, 64> bytes;  // NOLINT: filled by read
-  while (::read(pipe_ends[0], bytes.data(), bytes.size()) > 0) {
-  }
+  while (::read(pipe_ends[0], bytes.data(), bytes.size()) > 0) {}
 }
 
 bool Signals::take(int number) {
   drain();
   const bool came = seen[static_cast<std::size_t>(number)] != 0;
-  if (came) {
-    seen[static_cast<std::size_t>(number)] = 0;
-  }
+  if (came) { seen[static_cast<std::size_t>(number)] = 0; }
   return came;
 }
 
 bool Signals::told_to_end() {
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    ended_ = take(number) || ended_;
-  }
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) { ended_ = take(number) || ended_; }
   return ended_;
 }
 

@@ -12,9 +12,7 @@ namespace centrale::cli {
 namespace fs = std::filesystem;
 namespace {
 
-std::string absolute(const std::string& path, const std::string& folder) {
-  return (fs::path(folder) / path).lexically_normal().string();
-}
+std::string absolute(const std::string& path, const std::string& folder) { return (fs::path(folder) / path).lexically_normal().string(); }
 
 /// "model: weights/x.gguf" is a path; "job:NAME", "pip:PACKAGE" and plain names are not.
 bool is_relative_path(const std::string& model) {
@@ -29,13 +27,9 @@ Result<std::string> read_text_file(const std::string& path, std::size_t bytes_ma
   const bool is_stdin = path == "-";
   if (!is_stdin) {
     std::error_code code;
-    if (fs::is_directory(path, code)) {
-      return fail(ErrorKind::invalid, "is a folder", path, "name a file in it");
-    }
+    if (fs::is_directory(path, code)) { return fail(ErrorKind::invalid, "is a folder", path, "name a file in it"); }
     file.open(path, std::ios::binary);
-    if (!file) {
-      return fail(ErrorKind::invalid, std::string("cannot be read: ") + std::strerror(errno), path);
-    }
+    if (!file) { return fail(ErrorKind::invalid, std::string("cannot be read: ") + std::strerror(errno), path); }
   }
   std::istream& in = is_stdin ? std::cin : file;
   std::string text;

@@ -9,7 +9,7 @@
 
 namespace centrale::cli {
 
-inline constexpr std::size_t kSpecFileMax = 4 * 1024 * 1024;
+inline constexpr std::size_t kSpecFileMax = std::size_t{4} * 1024 * 1024;
 
 /// The specs of all files, in order. "-" is standard input. Nothing is returned unless everything is right.
 [[nodiscard]] Outcome<std::vector<Spec>> read_spec_files(const std::vector<std::string>& files);

@@ -12,15 +12,11 @@ void SseReader::take_line(std::string_view line) {
   const std::size_t colon = line.find(':');
   const std::string_view field = line.substr(0, colon);
   std::string_view value = colon == std::string_view::npos ? std::string_view{} : line.substr(colon + 1);
-  if (value.starts_with(' ')) {
-    value.remove_prefix(1);
-  }
+  if (value.starts_with(' ')) { value.remove_prefix(1); }
   if (field == "data") {
     too_large_ = too_large_ || event_.data.size() + value.size() > kEventBytesMax;
     if (!too_large_) {
-      if (has_data_) {
-        event_.data += '\n';
-      }
+      if (has_data_) { event_.data += '\n'; }
       event_.data += value;
     }
     has_data_ = true;
@@ -44,22 +40,16 @@ std::optional<SseEvent> SseReader::next() {
       return std::nullopt;
     }
     std::string_view line(buffer_.data() + read_, end - read_);
-    if (line.ends_with('\r')) {
-      line.remove_suffix(1);
-    }
+    if (line.ends_with('\r')) { line.remove_suffix(1); }
     const bool complete = line.empty();
     take_line(line);
     read_ = end + 1;
-    if (!complete) {
-      continue;
-    }
+    if (!complete) { continue; }
     SseEvent event = std::exchange(event_, {});
     const bool has_data = std::exchange(has_data_, false);
     const bool dropped = std::exchange(too_large_, false);
     if (has_data && !dropped) {
-      if (event.type.empty()) {
-        event.type = "message";
-      }
+      if (event.type.empty()) { event.type = "message"; }
       return event;
     }
   }

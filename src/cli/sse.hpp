@@ -17,7 +17,7 @@ struct SseEvent {
 class SseReader {
  public:
   /// An event that grows beyond this is dropped whole: one view of a large fleet stays well below.
-  static constexpr std::size_t kEventBytesMax = 32 * 1024 * 1024;
+  static constexpr std::size_t kEventBytesMax = std::size_t{32} * 1024 * 1024;
   void feed(std::string_view bytes) { buffer_.append(bytes); }
   /// The next complete event, if there is one.
   [[nodiscard]] std::optional<SseEvent> next();

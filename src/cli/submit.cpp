@@ -54,10 +54,9 @@ void say_sent(Context& context, const Sent& sent) {
 void say_why(Context& context, const JobView& job) {
   const auto body = ask(context, "GET", path_of("jobs", job.id, "/logs?rank=0&stream=err&tail=10"));
   const std::string text = body ? read_log(*body).text : std::string{};
-  context.err << paint(job.name + ":", Tone::red, context.err_style) << ' ' << printable(job.message.empty() ? job.state : job.message) << '\n';
-  if (!text.empty()) {
-    context.err << text << (text.ends_with('\n') ? "" : "\n");
-  }
+  context.err << paint(job.name + ":", Tone::red, context.err_style) << ' ' << printable(job.message.empty() ? job.state : job.message)
+              << '\n';
+  if (!text.empty()) { context.err << text << (text.ends_with('\n') ? "" : "\n"); }
   note(context, "see all of it: centrale logs " + job.id + " --err");
 }
 
@@ -97,20 +96,17 @@ Outcome<int> submit_files(Context& context, const SubmitOptions& options) {
     for (const Spec& spec : specs) {
       raw.push_back(std::visit([](const auto& s) { return to_json(s); }, spec));
     }
-    print(context, context.json ? "{" + raw_array("specs", raw) + "}" : fmt::format("{} right", specs.size() == 1 ? "1 spec is" : fmt::format("{} specs are", specs.size())));
+    print(context, context.json ? "{" + raw_array("specs", raw) + "}"
+                                : fmt::format("{} right", specs.size() == 1 ? "1 spec is" : fmt::format("{} specs are", specs.size())));
     return kExitOk;
   }
   Sent sent;
   const Outcome<void> handed = send(context, specs, sent);
-  if (!context.json) {
-    say_sent(context, sent);
-  }
+  if (!context.json) { say_sent(context, sent); }
   TRY(handed);
   const bool follows = options.stay == Stay::follow || (options.stay == Stay::by_terminal && context.out_is_terminal && !context.json);
   if (sent.jobs.empty() || (!follows && options.stay != Stay::wait)) {
-    if (context.json) {
-      print(context, sent_json(sent));
-    }
+    if (context.json) { print(context, sent_json(sent)); }
     return kExitOk;
   }
   return follow_sent(context, sent, follows && !context.json);
@@ -126,15 +122,11 @@ Outcome<int> serve_files(Context& context, const ServeOptions& options) {
   }
   Sent sent;
   const Outcome<void> handed = send(context, specs, sent);
-  if (!context.json) {
-    say_sent(context, sent);
-  }
+  if (!context.json) { say_sent(context, sent); }
   TRY(handed);
   const bool follows = options.stay == Stay::follow || (options.stay == Stay::by_terminal && context.out_is_terminal && !context.json);
   if (!follows && options.stay != Stay::wait) {
-    if (context.json) {
-      print(context, sent_json(sent));
-    }
+    if (context.json) { print(context, sent_json(sent)); }
     return kExitOk;
   }
   Signals signals({SIGINT, SIGTERM, SIGHUP, SIGWINCH});
@@ -168,11 +160,13 @@ Outcome<int> serve_files(Context& context, const ServeOptions& options) {
   for (const ServiceView& service : sent.services) {
     for (const ReplicaView& replica : service.replicas) {
       if (!replica.message.empty()) {
-        note(context, fmt::format("{} replica {}: {}", printable(service.name), count_text(replica.ordinal.value_or(0)), printable(replica.message)));
+        note(context, fmt::format("{} replica {}: {}", printable(service.name), count_text(replica.ordinal.value_or(0)),
+                                  printable(replica.message)));
       }
     }
   }
-  note(context, fmt::format("{} does not start, and is tried again. See why: centrale logs {} --err; end it: centrale stop {}", first, first, first));
+  note(context, fmt::format("{} does not start, and is tried again. See why: centrale logs {} --err; end it: centrale stop {}", first,
+                            first, first));
   return kExitFailed;
 }
 

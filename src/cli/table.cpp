@@ -13,9 +13,7 @@ constexpr std::size_t kGap = 2;
 
 std::size_t total_of(const std::vector<std::size_t>& widths) {
   std::size_t total = 0;
-  for (const std::size_t w : widths) {
-    total += w == 0 ? 0 : w + kGap;
-  }
+  for (const std::size_t w : widths) { total += w == 0 ? 0 : w + kGap; }
   return total > kGap ? total - kGap : 0;
 }
 
@@ -28,9 +26,7 @@ void shrink(const std::vector<Column>& columns, std::vector<std::size_t>& widths
         widest = i;
       }
     }
-    if (widest == columns.size()) {
-      return;
-    }
+    if (widest == columns.size()) { return; }
     --widths[widest];
   }
 }
@@ -42,9 +38,7 @@ void fit(const std::vector<Column>& columns, std::vector<std::size_t>& widths, s
     shrink(columns, tried, width_max);
     std::size_t least = columns.size();
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (widths[i] > 0 && columns[i].drop > 0 && (least == columns.size() || columns[i].drop > columns[least].drop)) {
-        least = i;
-      }
+      if (widths[i] > 0 && columns[i].drop > 0 && (least == columns.size() || columns[i].drop > columns[least].drop)) { least = i; }
     }
     if (total_of(tried) <= width_max || least == columns.size()) {
       widths = std::move(tried);
@@ -68,28 +62,20 @@ std::vector<std::string> render_lines(const Table& table, std::size_t width, con
     }
   }
   for (std::size_t i = 0; i < count; ++i) {
-    if (widths[i] > 0) {
-      widths[i] = std::max(widths[i], display_width(table.columns[i].title));
-    }
+    if (widths[i] > 0) { widths[i] = std::max(widths[i], display_width(table.columns[i].title)); }
   }
-  if (width > 0) {
-    fit(table.columns, widths, width);
-  }
+  if (width > 0) { fit(table.columns, widths, width); }
 
   const auto line = [&](auto&& cell_of) {
     std::string text;
     std::size_t used = 0;
     std::size_t skipped = 0;  // blanks are held back, so that no line ends with them
     for (std::size_t i = 0; i < count; ++i) {
-      if (widths[i] == 0) {
-        continue;
-      }
+      if (widths[i] == 0) { continue; }
       const Cell cell = cell_of(i);
       std::string shown = cut(cell.text, widths[i], style);
       const std::size_t blank = widths[i] - std::min(widths[i], display_width(shown));
-      if (table.columns[i].align == Align::right) {
-        skipped += blank;
-      }
+      if (table.columns[i].align == Align::right) { skipped += blank; }
       if (width > 0 && used + skipped + display_width(shown) > width) {  // it cannot be made to fit: better cut than wrapped
         shown = used + skipped < width ? cut(shown, width - used - skipped, style) : std::string{};
       }

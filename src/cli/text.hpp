@@ -34,13 +34,13 @@ using Number = std::optional<double>;
 /// What stands for a value that is not known.
 [[nodiscard]] std::string unknown(const Style& style);
 
-[[nodiscard]] std::string span_text(double seconds);       // "0.4 s", "12 s", "3m 20s"
-[[nodiscard]] std::string bytes_text(double bytes);        // "1.5 GiB"
-[[nodiscard]] std::string count_text(double count);        // "9,120", "12.4M"
-[[nodiscard]] std::string energy_text(double joules);      // "3.4 mWh", "0.82 Wh", "1.25 kWh"
-[[nodiscard]] std::string power_text(double watts);        // "75 W", "1.2 kW"
+[[nodiscard]] std::string span_text(double seconds);                             // "0.4 s", "12 s", "3m 20s"
+[[nodiscard]] std::string bytes_text(double bytes);                              // "1.5 GiB"
+[[nodiscard]] std::string count_text(double count);                              // "9,120", "12.4M"
+[[nodiscard]] std::string energy_text(double joules);                            // "3.4 mWh", "0.82 Wh", "1.25 kWh"
+[[nodiscard]] std::string power_text(double watts);                              // "75 W", "1.2 kW"
 [[nodiscard]] std::string money_text(double amount, std::string_view currency);  // "0.0123 EUR"
-[[nodiscard]] std::string percent_text(double fraction);   // "61%"
+[[nodiscard]] std::string percent_text(double fraction);                         // "61%"
 /// RFC 3339 to seconds since the epoch.
 [[nodiscard]] std::optional<double> parse_time(std::string_view rfc3339);
 

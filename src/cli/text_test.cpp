@@ -16,8 +16,12 @@ constexpr Style kAscii{false, false};
 
 TEST(Text, NothingFromOutsideDrivesTheTerminal) {
   EXPECT_EQ(printable("a\x1b[2Jb\nc\td"), "a [2Jb c d");
-  EXPECT_EQ(printable("\xc2\x9b" "31m"), " 31m");            // C1 control sequence introducer
-  EXPECT_EQ(printable("x\xe2\x80\xae" "cba"), "x cba");       // right-to-left override
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m"),
+            " 31m");  // C1 control sequence introducer
+  EXPECT_EQ(printable("x\xe2\x80\xae"
+                      "cba"),
+            "x cba");  // right-to-left override
   EXPECT_EQ(printable("ok\xff!"), "ok\xef\xbf\xbd!");
   EXPECT_EQ(printable("größe 训练"), "größe 训练");
 }
@@ -104,7 +108,8 @@ JobView running() {
   job.name = "train-small";
   job.state = "running";
   job.attempts = 1;
-  job.progress = ProgressView{.step = 120, .steps = 300, .loss = 2.914, .tokens = 245760, .tokens_per_s = 9120, .eta_s = 40, .checkpoint = {}};
+  job.progress =
+      ProgressView{.step = 120, .steps = 300, .loss = 2.914, .tokens = 245760, .tokens_per_s = 9120, .eta_s = 40, .checkpoint = {}};
   return job;
 }
 
@@ -118,9 +123,7 @@ TEST(Progress, SaysHowFarHowWellHowLong) {
 TEST(Progress, WhatMattersLeastGoesFirstWhenThereIsNoRoom) {
   EXPECT_EQ(progress_line(running(), 11, 66, kPlain), "train-small  running    ███▏░░░░  120/300  loss 2.914  40 s left");
   EXPECT_EQ(progress_line(running(), 11, 33, kPlain), "train-small  running    120/300");
-  for (std::size_t width = 30; width < 140; ++width) {
-    EXPECT_LE(display_width(progress_line(running(), 11, width, kPlain)), width);
-  }
+  for (std::size_t width = 30; width < 140; ++width) { EXPECT_LE(display_width(progress_line(running(), 11, width, kPlain)), width); }
 }
 
 TEST(Progress, EveryStateHasItsLine) {

@@ -16,17 +16,15 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kAskEvery = 2000ms;   // what no event says: uptime, counts
-constexpr auto kDrawEvery = 100ms;   // a busy centre has more events than anyone reads
+constexpr auto kAskEvery = 2000ms;  // what no event says: uptime, counts
+constexpr auto kDrawEvery = 100ms;  // a busy centre has more events than anyone reads
 
 /// Readable when a key was typed or a signal came.
 class Wake {
  public:
   Wake(const Signals& signals, bool keys) : fd_(::epoll_create1(EPOLL_CLOEXEC)) {
     add(signals.fd());
-    if (keys) {
-      add(STDIN_FILENO);
-    }
+    if (keys) { add(STDIN_FILENO); }
   }
   ~Wake() { ::close(fd_); }
   Wake(const Wake&) = delete;
@@ -60,22 +58,19 @@ Outcome<void> ask_all(Context& context, TopState& state, Snapshot* raw) {
   state.jobs.clear();
   for (const std::string_view state_name : {"running", "starting", "stopping", "queued", "done", "failed", "cancelled"}) {
     const bool ended = state_name == "done" || state_name == "failed" || state_name == "cancelled";
-    TRY_ASSIGN(const std::string jobs, ask(context, "GET", "/api/v1/jobs?state=" + std::string(state_name) + (ended ? "&limit=20" : "&limit=200")));
+    TRY_ASSIGN(const std::string jobs,
+               ask(context, "GET", "/api/v1/jobs?state=" + std::string(state_name) + (ended ? "&limit=20" : "&limit=200")));
     for (JobView& job : read_jobs(jobs).jobs) {
       // A job that changed its state between two questions would be there twice; the later answer counts.
       std::erase_if(state.jobs, [&](const JobView& seen) { return seen.id == job.id; });
       state.jobs.push_back(std::move(job));
     }
     if (raw != nullptr) {
-      for (std::string& item : raw_items(jobs, "jobs")) {
-        raw->jobs.push_back(std::move(item));
-      }
+      for (std::string& item : raw_items(jobs, "jobs")) { raw->jobs.push_back(std::move(item)); }
     }
   }
   order_jobs(state.jobs);
-  if (raw != nullptr) {
-    *raw = {std::move(centre), std::move(nodes), std::move(services), std::move(usage), std::move(raw->jobs)};
-  }
+  if (raw != nullptr) { *raw = {std::move(centre), std::move(nodes), std::move(services), std::move(usage), std::move(raw->jobs)}; }
   return {};
 }
 
@@ -106,12 +101,8 @@ Outcome<int> print_once(Context& context) {
   constexpr std::size_t kRowsMax = 2'000;
   std::vector<std::string> lines = render_top(state, look, paper, kRowsMax);
   lines.pop_back();  // the keys
-  while (!lines.empty() && lines.back().empty()) {
-    lines.pop_back();
-  }
-  for (const std::string& line : lines) {
-    print(context, line + "\n");
-  }
+  while (!lines.empty() && lines.back().empty()) { lines.pop_back(); }
+  for (const std::string& line : lines) { print(context, line + "\n"); }
   return kExitOk;
 }
 
@@ -142,12 +133,8 @@ Outcome<int> live(Context& context) {
     }
     typed += screen.typed();
     for (const Key key : take_keys(typed)) {
-      if (!turn(look, key, context.height)) {
-        return kExitOk;
-      }
-      if (key == Key::redraw) {
-        screen.forget();
-      }
+      if (!turn(look, key, context.height)) { return kExitOk; }
+      if (key == Key::redraw) { screen.forget(); }
       drawn = {};  // a key is answered at once
       changed = true;
     }

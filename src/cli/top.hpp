@@ -13,10 +13,10 @@ namespace centrale::cli {
 struct TopState {
   CentreView centre;
   std::vector<NodeView> nodes;
-  std::vector<JobView> jobs;          // those under way, and the newest that ended
+  std::vector<JobView> jobs;  // those under way, and the newest that ended
   std::vector<ServiceView> services;
   UsagePage usage;
-  std::string trouble;                // why it is not live now; empty: it is
+  std::string trouble;  // why it is not live now; empty: it is
 };
 
 inline constexpr std::size_t kTopJobsMax = 1'000;

@@ -11,9 +11,7 @@ namespace {
 
 template <class View>
 void put(std::vector<View>& views, View view) {
-  if (view.id.empty()) {
-    return;
-  }
+  if (view.id.empty()) { return; }
   const auto it = std::ranges::find(views, view.id, &View::id);
   if (it != views.end()) {
     *it = std::move(view);
@@ -37,9 +35,7 @@ std::uint64_t number_of(const JobView& job) {
 
 void order_jobs(std::vector<JobView>& jobs) {
   std::ranges::stable_sort(jobs, [](const JobView& a, const JobView& b) {
-    if (rank_of(a) != rank_of(b)) {
-      return rank_of(a) < rank_of(b);
-    }
+    if (rank_of(a) != rank_of(b)) { return rank_of(a) < rank_of(b); }
     return rank_of(a) == kQueuedRank ? number_of(a) < number_of(b) : number_of(a) > number_of(b);
   });
   const auto first_ended = std::ranges::find_if(jobs, has_ended);
@@ -77,13 +73,32 @@ std::vector<Key> take_keys(std::string& typed) {
     Key key;
   };
   // Longer ones first: "\x1b" alone is a key as well.
-  static constexpr std::array kSequences{
-      Sequence{"\x1b[5~", Key::page_up}, Sequence{"\x1b[6~", Key::page_down}, Sequence{"\x1b[1~", Key::first}, Sequence{"\x1b[4~", Key::last},
-      Sequence{"\x1b[A", Key::up}, Sequence{"\x1b[B", Key::down}, Sequence{"\x1b[C", Key::next_part}, Sequence{"\x1b[D", Key::previous_part},
-      Sequence{"\x1bOA", Key::up}, Sequence{"\x1bOB", Key::down}, Sequence{"\x1b[H", Key::first}, Sequence{"\x1b[F", Key::last},
-      Sequence{"\x1b[Z", Key::previous_part}, Sequence{"q", Key::quit}, Sequence{"Q", Key::quit}, Sequence{"j", Key::down}, Sequence{"k", Key::up},
-      Sequence{"\t", Key::next_part}, Sequence{"g", Key::first}, Sequence{"G", Key::last}, Sequence{"?", Key::help}, Sequence{"h", Key::help},
-      Sequence{" ", Key::pause}, Sequence{"\x0c", Key::redraw}, Sequence{"\x06", Key::page_down}, Sequence{"\x02", Key::page_up}};
+  static constexpr std::array kSequences{Sequence{"\x1b[5~", Key::page_up},
+                                         Sequence{"\x1b[6~", Key::page_down},
+                                         Sequence{"\x1b[1~", Key::first},
+                                         Sequence{"\x1b[4~", Key::last},
+                                         Sequence{"\x1b[A", Key::up},
+                                         Sequence{"\x1b[B", Key::down},
+                                         Sequence{"\x1b[C", Key::next_part},
+                                         Sequence{"\x1b[D", Key::previous_part},
+                                         Sequence{"\x1bOA", Key::up},
+                                         Sequence{"\x1bOB", Key::down},
+                                         Sequence{"\x1b[H", Key::first},
+                                         Sequence{"\x1b[F", Key::last},
+                                         Sequence{"\x1b[Z", Key::previous_part},
+                                         Sequence{"q", Key::quit},
+                                         Sequence{"Q", Key::quit},
+                                         Sequence{"j", Key::down},
+                                         Sequence{"k", Key::up},
+                                         Sequence{"\t", Key::next_part},
+                                         Sequence{"g", Key::first},
+                                         Sequence{"G", Key::last},
+                                         Sequence{"?", Key::help},
+                                         Sequence{"h", Key::help},
+                                         Sequence{" ", Key::pause},
+                                         Sequence{"\x0c", Key::redraw},
+                                         Sequence{"\x06", Key::page_down},
+                                         Sequence{"\x02", Key::page_up}};
   std::vector<Key> keys;
   while (!typed.empty()) {
     const auto it = std::ranges::find_if(kSequences, [&](const Sequence& s) { return typed.starts_with(s.bytes); });

@@ -24,9 +24,7 @@ TopState sample(std::size_t jobs = 3, std::size_t chips = 2) {
                                            R"("progress":{"step":120,"steps":300,"loss":2.914,"tokens_per_s":9120,"eta_s":40})")));
   }
   const ChipView chip = state.nodes.front().chips.front();
-  while (state.nodes.front().chips.size() < chips) {
-    state.nodes.front().chips.push_back(chip);
-  }
+  while (state.nodes.front().chips.size() < chips) { state.nodes.front().chips.push_back(chip); }
   return state;
 }
 
@@ -44,9 +42,7 @@ std::string plain(const std::string& line) {
 
 std::string joined(const std::vector<std::string>& lines) {
   std::string out;
-  for (const std::string& line : lines) {
-    out += line + "\n";
-  }
+  for (const std::string& line : lines) { out += line + "\n"; }
   return out;
 }
 
@@ -102,9 +98,7 @@ TEST(Top, AFrameAlwaysShowsEachPartsTitleIfItHasTheRows) {
   const TopState state = sample(200, 500);
   TopLook look;
   const std::string frame = joined(render_top(state, look, paper(80), 12));
-  for (const char* title : {"CHIPS", "JOBS", "SERVICES", "USAGE"}) {
-    EXPECT_THAT(frame, HasSubstr(title));
-  }
+  for (const char* title : {"CHIPS", "JOBS", "SERVICES", "USAGE"}) { EXPECT_THAT(frame, HasSubstr(title)); }
 }
 
 TEST(Top, ScrollsInTheFocusAndStopsAtTheEnd) {
@@ -152,7 +146,9 @@ TEST(Top, KeysAreReadInPiecesAndUnknownOnesForgotten) {
   EXPECT_EQ(take_keys(typed), std::vector{Key::up});
   typed = "\x1b[1;5Pzj";
   EXPECT_EQ(take_keys(typed), std::vector{Key::down});
-  typed = "\xff\xfe\x1b\x1b\x1b\x1b" "k";
+  typed =
+      "\xff\xfe\x1b\x1b\x1b\x1b"
+      "k";
   EXPECT_EQ(take_keys(typed).back(), Key::up);
   EXPECT_EQ(typed, "");
 }

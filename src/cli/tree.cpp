@@ -38,9 +38,7 @@ std::string wrapped(std::string_view text, std::size_t at, std::size_t indent, s
 
 std::string joined(const std::vector<std::string>& words, std::string_view with) {
   std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : std::string(with)) + word;
-  }
+  for (const std::string& word : words) { text += (text.empty() ? "" : std::string(with)) + word; }
   return text;
 }
 
@@ -52,9 +50,7 @@ std::string label(const OptionText& option) {
 
 std::string rows(const std::vector<std::pair<std::string, std::string>>& pairs, std::size_t width) {
   std::size_t left = 0;
-  for (const auto& [name, text] : pairs) {
-    left = std::max(left, display_width(name));
-  }
+  for (const auto& [name, text] : pairs) { left = std::max(left, display_width(name)); }
   left = std::min<std::size_t>(left, 30) + 4;
   std::string out;
   for (const auto& [name, text] : pairs) {
@@ -74,9 +70,7 @@ bool is_about_itself(const OptionText& option) { return option.names.back() == "
 
 std::string described(const OptionText& option) {
   std::string text = option.text;
-  if (!option.fallback.empty()) {
-    text += " (default: " + option.fallback + ")";
-  }
+  if (!option.fallback.empty()) { text += " (default: " + option.fallback + ")"; }
   return text;
 }
 
@@ -121,49 +115,35 @@ std::string help_text(const CommandTree& command, const CommandTree& root, const
   const bool is_root = &command == &root;
   std::string out = wrapped(command.text, 0, 0, width) + "\n\nUsage: " + usage_line(command, path) + "\n";
   const auto section = [&](std::string_view title, const std::vector<std::pair<std::string, std::string>>& pairs) {
-    if (!pairs.empty()) {
-      out += fmt::format("\n{}:\n{}", title, rows(pairs, width));
-    }
+    if (!pairs.empty()) { out += fmt::format("\n{}:\n{}", title, rows(pairs, width)); }
   };
   std::vector<std::pair<std::string, std::string>> pairs;
   for (const CommandTree& sub : command.commands) {
     std::string text = sub.text.substr(0, sub.text.find('\n'));
-    while (text.ends_with('.')) {
-      text.pop_back();
-    }
+    while (text.ends_with('.')) { text.pop_back(); }
     pairs.emplace_back(sub.name, std::move(text));
   }
   section("Commands", pairs);
   pairs.clear();
-  for (const OptionText& argument : command.arguments) {
-    pairs.emplace_back(argument.names.front(), described(argument));
-  }
+  for (const OptionText& argument : command.arguments) { pairs.emplace_back(argument.names.front(), described(argument)); }
   section("Arguments", pairs);
   pairs.clear();
-  for (const OptionText& option : command.options) {
-    pairs.emplace_back(label(option), described(option));
-  }
+  for (const OptionText& option : command.options) { pairs.emplace_back(label(option), described(option)); }
   section("Options", pairs);
   pairs.clear();
   if (!is_root) {
     for (const OptionText& option : root.options) {
-      if (!is_about_itself(option)) {
-        pairs.emplace_back(label(option), described(option));
-      }
+      if (!is_about_itself(option)) { pairs.emplace_back(label(option), described(option)); }
     }
     section("Options of every command", pairs);
   }
   if (!command.examples.empty()) {
     out += "\nExamples:\n";
-    for (const std::string& example : command.examples) {
-      out += "  " + example + "\n";
-    }
+    for (const std::string& example : command.examples) { out += "  " + example + "\n"; }
   }
   if (is_root) {
     pairs.clear();
-    for (const auto& [code, text] : exit_codes()) {
-      pairs.emplace_back(std::to_string(code), std::string(text));
-    }
+    for (const auto& [code, text] : exit_codes()) { pairs.emplace_back(std::to_string(code), std::string(text)); }
     section("Exit codes", pairs);
     out += "\nMore of a command: centrale COMMAND --help\n";
   }
@@ -176,9 +156,7 @@ std::optional<WordMistake> find_mistake(const CommandTree& root, const std::vect
   const auto option_named = [&](std::string_view name) -> const OptionText* {
     for (const CommandTree* level : {command, &root}) {
       for (const OptionText& option : level->options) {
-        if (std::ranges::find(option.names, name) != option.names.end()) {
-          return &option;
-        }
+        if (std::ranges::find(option.names, name) != option.names.end()) { return &option; }
       }
     }
     return nullptr;
@@ -186,9 +164,7 @@ std::optional<WordMistake> find_mistake(const CommandTree& root, const std::vect
   bool takes_no_command = false;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
-    if (word == "--") {
-      break;
-    }
+    if (word == "--") { break; }
     if (word.size() > 1 && word.front() == '-') {
       const bool is_long = word.starts_with("--");
       const std::string name = is_long ? word.substr(0, word.find('=')) : word.substr(0, 2);
@@ -196,9 +172,7 @@ std::optional<WordMistake> find_mistake(const CommandTree& root, const std::vect
       if (option == nullptr) {
         std::vector<std::string> names;
         for (const CommandTree* level : {command, &root}) {
-          for (const OptionText& o : level->options) {
-            names.insert(names.end(), o.names.begin(), o.names.end());
-          }
+          for (const OptionText& o : level->options) { names.insert(names.end(), o.names.begin(), o.names.end()); }
         }
         std::erase_if(names, [&](const std::string& n) { return n.starts_with("--") != is_long; });
         const std::string_view near = is_long ? nearest(name, names) : std::string_view{};
@@ -217,12 +191,11 @@ std::optional<WordMistake> find_mistake(const CommandTree& root, const std::vect
     const CommandTree* next = command->find(word);
     if (next == nullptr) {
       std::vector<std::string> names;
-      for (const CommandTree& sub : command->commands) {
-        names.push_back(sub.name);
-      }
+      for (const CommandTree& sub : command->commands) { names.push_back(sub.name); }
       const std::string_view near = nearest(word, names);
-      return WordMistake{fmt::format("unknown command '{}'", printable(path == root.name ? word : path.substr(root.name.size() + 1) + " " + word)),
-                         near.empty() ? fmt::format("see: {} --help", path) : fmt::format("nearest: {}", near)};
+      return WordMistake{
+          fmt::format("unknown command '{}'", printable(path == root.name ? word : path.substr(root.name.size() + 1) + " " + word)),
+          near.empty() ? fmt::format("see: {} --help", path) : fmt::format("nearest: {}", near)};
     }
     command = next;
     path += " " + word;

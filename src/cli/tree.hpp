@@ -11,15 +11,15 @@ struct OptionText {
   std::vector<std::string> names;  // "-f", "--follow"; of a positional argument its one name: "JOB"
   std::string value;               // "N", "FILE", "JOB", "a|b|c"; empty: a flag
   std::string text;
-  std::string fallback;            // the default, if there is one worth saying
+  std::string fallback;  // the default, if there is one worth saying
   bool required = false;
   bool repeats = false;
 };
 
 struct CommandTree {
-  std::string name;                    // "centrale", "submit"
-  std::string text;                    // one line, then perhaps more
-  std::vector<std::string> examples;   // command lines
+  std::string name;                   // "centrale", "submit"
+  std::string text;                   // one line, then perhaps more
+  std::vector<std::string> examples;  // command lines
   std::vector<OptionText> arguments, options;
   std::vector<CommandTree> commands;
 

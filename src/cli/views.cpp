@@ -23,30 +23,22 @@ struct Document {
 
 std::optional<element> at(const element& e, std::string_view key) {
   element found;
-  if (!e.is_object() || e.at_key(key).get(found) != simdjson::SUCCESS) {
-    return std::nullopt;
-  }
+  if (!e.is_object() || e.at_key(key).get(found) != simdjson::SUCCESS) { return std::nullopt; }
   return found;
 }
 
 /// Ids and names may come as text or as numbers.
 std::string text(const element& e, std::string_view key) {
   const auto found = at(e, key);
-  if (!found) {
-    return {};
-  }
+  if (!found) { return {}; }
   std::string_view view;
-  if (found->get(view) == simdjson::SUCCESS) {
-    return std::string(view);
-  }
+  if (found->get(view) == simdjson::SUCCESS) { return std::string(view); }
   return found->is_number() ? simdjson::minify(*found) : std::string{};
 }
 
 Number number(const element& e, std::string_view key) {
   const auto found = at(e, key);
-  if (!found) {
-    return std::nullopt;
-  }
+  if (!found) { return std::nullopt; }
   double value = 0;
   if (found->get(value) == simdjson::SUCCESS) {  // integers convert
     return value;
@@ -54,9 +46,7 @@ Number number(const element& e, std::string_view key) {
   std::string_view view;  // a decimal written as text keeps its digits
   if (found->get(view) == simdjson::SUCCESS) {
     const auto [end, code] = std::from_chars(view.data(), view.data() + view.size(), value);
-    if (code == std::errc{} && end == view.data() + view.size()) {
-      return value;
-    }
+    if (code == std::errc{} && end == view.data() + view.size()) { return value; }
   }
   return std::nullopt;
 }
@@ -73,9 +63,7 @@ std::vector<T> list(const element& e, std::string_view key, Read read) {
   const auto found = at(e, key);
   simdjson::dom::array array;
   if (found && found->get(array) == simdjson::SUCCESS) {
-    for (const element item : array) {
-      items.push_back(read(item));
-    }
+    for (const element item : array) { items.push_back(read(item)); }
   }
   return items;
 }
@@ -155,9 +143,10 @@ JobView job_of(const element& e) {
               .failures = number(e, "failures"),
               .restarts = number(e, "restarts"),
               .runtime_s = number(e, "runtime_s"),
-              .placement = list<PlaceView>(e, "placement", [](const element& p) {
-                return PlaceView{text(p, "node"), text(p, "chip"), text(p, "kind")};
-              }),
+              .placement = list<PlaceView>(e, "placement",
+                                           [](const element& p) {
+                                             return PlaceView{text(p, "node"), text(p, "chip"), text(p, "kind")};
+                                           }),
               .after = list<std::string>(e, "after", text_item),
               .progress = {},
               .usage = usage_in(e)};
@@ -185,16 +174,17 @@ ServiceView service_of(const element& e) {
           .generation = number(e, "generation"),
           .priority = number(e, "priority"),
           .chips = number(e, "chips"),
-          .replicas = list<ReplicaView>(e, "replicas", [](const element& r) {
-            return ReplicaView{.task = text(r, "task"),
-                               .state = text(r, "state"),
-                               .node = text(r, "node"),
-                               .message = text(r, "message"),
-                               .ordinal = number(r, "ordinal"),
-                               .port = number(r, "port"),
-                               .failures = number(r, "failures"),
-                               .ready = truth(r, "ready")};
-          }),
+          .replicas = list<ReplicaView>(e, "replicas",
+                                        [](const element& r) {
+                                          return ReplicaView{.task = text(r, "task"),
+                                                             .state = text(r, "state"),
+                                                             .node = text(r, "node"),
+                                                             .message = text(r, "message"),
+                                                             .ordinal = number(r, "ordinal"),
+                                                             .port = number(r, "port"),
+                                                             .failures = number(r, "failures"),
+                                                             .ready = truth(r, "ready")};
+                                        }),
           .usage = usage_in(e)};
 }
 
@@ -232,13 +222,13 @@ std::vector<T> many(std::string_view json, std::string_view key, T (*read)(const
 }
 
 constexpr std::array<std::pair<std::string_view, ErrorKind>, 8> kKinds{{{"invalid", ErrorKind::invalid},
-                                                                         {"not_found", ErrorKind::not_found},
-                                                                         {"conflict", ErrorKind::conflict},
-                                                                         {"unauthorized", ErrorKind::unauthorized},
-                                                                         {"forbidden", ErrorKind::forbidden},
-                                                                         {"exhausted", ErrorKind::exhausted},
-                                                                         {"unavailable", ErrorKind::unavailable},
-                                                                         {"io", ErrorKind::io}}};
+                                                                        {"not_found", ErrorKind::not_found},
+                                                                        {"conflict", ErrorKind::conflict},
+                                                                        {"unauthorized", ErrorKind::unauthorized},
+                                                                        {"forbidden", ErrorKind::forbidden},
+                                                                        {"exhausted", ErrorKind::exhausted},
+                                                                        {"unavailable", ErrorKind::unavailable},
+                                                                        {"io", ErrorKind::io}}};
 
 ErrorKind kind_of_status(int status) {
   switch (status) {
@@ -259,13 +249,9 @@ Error error_of(const element& e, ErrorKind fallback) {
   Error error{fallback, text(e, "what"), text(e, "where"), text(e, "remedy")};
   const std::string kind = text(e, "kind");
   for (const auto& [name, value] : kKinds) {
-    if (name == kind) {
-      error.kind = value;
-    }
+    if (name == kind) { error.kind = value; }
   }
-  if (error.what.empty()) {
-    error.what = text(e, "message");
-  }
+  if (error.what.empty()) { error.what = text(e, "message"); }
   return error;
 }
 
@@ -328,9 +314,7 @@ KeyView read_key(std::string_view json) { return one<KeyView>(json, key_of); }
 
 UsagePage read_usage(std::string_view json) {
   const Document document(json);
-  if (!document.ok) {
-    return {};
-  }
+  if (!document.ok) { return {}; }
   const element& e = document.root;
   return {text(e, "currency"), list<UsageView>(e, "tenants", usage_of), list<UsageView>(e, "jobs", usage_of),
           list<UsageView>(e, "services", usage_of)};
@@ -365,22 +349,23 @@ Error api_error(int status, std::string_view body, std::string_view url) {
   if (const auto e = document.ok ? object(document.root, "error") : std::nullopt) {
     Error error = error_of(*e, kind);
     if (!error.what.empty()) {
-      if (error.kind == ErrorKind::unauthorized && error.remedy.empty()) {
+      // The API tells programs which header to send; people give a key to the command.
+      if (error.kind == ErrorKind::unauthorized && (error.remedy.empty() || error.remedy.find("Authorization:") != std::string::npos)) {
         error.remedy = "give a key: --key, CENTRALE_KEY or CENTRALE_KEY_FILE";
       }
       return error;
     }
   }
-  return {kind, std::string(url) + " answered " + std::to_string(status) + " " + std::string(http::reason_phrase(status)), {},
+  return {kind,
+          std::string(url) + " answered " + std::to_string(status) + " " + std::string(http::reason_phrase(status)),
+          {},
           status == 404 ? "is this a centre, and is it as new as this command?" : ""};
 }
 
 std::string error_json(const Error& error) {
   std::string_view kind = "io";
   for (const auto& [name, value] : kKinds) {
-    if (value == error.kind) {
-      kind = name;
-    }
+    if (value == error.kind) { kind = name; }
   }
   const auto or_null = [](const std::string& s) { return s.empty() ? std::string("null") : http::json_string(s); };
   return "{\"error\":{\"kind\":" + http::json_string(kind) + ",\"what\":" + http::json_string(error.what) +
@@ -396,9 +381,7 @@ std::vector<std::string> raw_items(std::string_view json, std::string_view array
 
 std::string raw_array(std::string_view name, const std::vector<std::string>& items) {
   std::string out = http::json_string(name) + ":[";
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    out += (i > 0 ? "," : "") + items[i];
-  }
+  for (std::size_t i = 0; i < items.size(); ++i) { out += (i > 0 ? "," : "") + items[i]; }
   return out + "]";
 }
 

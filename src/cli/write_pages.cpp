@@ -19,9 +19,7 @@ Outcome<int> write_all(Context& context, const CommandTree& tree, const std::str
   namespace fs = std::filesystem;
   std::error_code code;
   fs::create_directories(folder, code);
-  if (code) {
-    return std::unexpected(Failure(Error{ErrorKind::io, "cannot be made: " + code.message(), folder, {}}));
-  }
+  if (code) { return std::unexpected(Failure(Error{ErrorKind::io, "cannot be made: " + code.message(), folder, {}})); }
   std::vector<std::string> files;
   for (const ManPage& page : man_pages(tree, CENTRALE_VERSION)) {
     const std::string path = (fs::path(folder) / page.file).string();
@@ -45,12 +43,8 @@ Outcome<int> write_all(Context& context, const CommandTree& tree, const std::str
 template <class View>
 void put_names(std::set<std::string>& names, const std::vector<View>& views, bool ids_too) {
   for (const View& view : views) {
-    if constexpr (requires { view.name; }) {
-      names.insert(view.name);
-    }
-    if (ids_too) {
-      names.insert(view.id);
-    }
+    if constexpr (requires { view.name; }) { names.insert(view.name); }
+    if (ids_too) { names.insert(view.id); }
   }
 }
 
@@ -69,25 +63,13 @@ int write_man_pages(Context& context, const CommandTree& tree, const std::string
 int print_names(Context& context, const std::string& what) {
   std::set<std::string> names;
   const auto body_of = [&](std::string_view target) { return ask(context, "GET", target).value_or(""); };
-  if (what == "jobs" || what == "targets") {
-    put_names(names, read_jobs(body_of("/api/v1/jobs?limit=100")).jobs, true);
-  }
-  if (what == "services" || what == "targets") {
-    put_names(names, read_services(body_of("/api/v1/services")), what == "targets");
-  }
-  if (what == "nodes") {
-    put_names(names, read_nodes(body_of("/api/v1/nodes")), true);
-  }
-  if (what == "tenants") {
-    put_names(names, read_tenants(body_of("/api/v1/tenants")), false);
-  }
-  if (what == "keys") {
-    put_names(names, read_keys(body_of("/api/v1/keys")), true);
-  }
+  if (what == "jobs" || what == "targets") { put_names(names, read_jobs(body_of("/api/v1/jobs?limit=100")).jobs, true); }
+  if (what == "services" || what == "targets") { put_names(names, read_services(body_of("/api/v1/services")), what == "targets"); }
+  if (what == "nodes") { put_names(names, read_nodes(body_of("/api/v1/nodes")), true); }
+  if (what == "tenants") { put_names(names, read_tenants(body_of("/api/v1/tenants")), false); }
+  if (what == "keys") { put_names(names, read_keys(body_of("/api/v1/keys")), true); }
   names.erase("");
-  for (const std::string& name : names) {
-    context.out << printable(name) << '\n';
-  }
+  for (const std::string& name : names) { context.out << printable(name) << '\n'; }
   return kExitOk;
 }
 
