@@ -90,7 +90,9 @@ std::string bash(const CommandTree& root) {
       std::string names;
       for (const std::string& name : option.names) {
         // Options of the root are known after every command.
-        names += (names.empty() ? "" : "|") + (path.empty() ? "*" + quoted(" " + name) : quoted(path + " " + name));
+        names += names.empty() ? "" : "|";
+        names += path.empty() ? "*" : "";
+        names += quoted(fmt::format("{} {}", path, name));
       }
       values += fmt::format("    {}) {}; return ;;\n", names, bash_reply(source_of(option)));
     }

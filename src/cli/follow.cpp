@@ -145,7 +145,8 @@ void LiveLines::draw(const std::vector<std::string>& lines) {
   context_.out << text << std::flush;
 }
 
-Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<JobView> jobs, bool draws, std::optional<double> timeout_s) {
+Outcome<Followed> follow_jobs(Context& context, Signals& signals, const std::vector<JobView>& jobs, bool draws,
+                              std::optional<double> timeout_s) {
   const Timeout timeout(timeout_s);
   const std::size_t names = name_width(jobs);
   std::vector<std::vector<JobView>> groups;

@@ -55,7 +55,7 @@ struct Followed {
 };
 
 /// Stays until every job has ended; of an array, every member. Draws if `draws`.
-[[nodiscard]] Outcome<Followed> follow_jobs(Context& context, Signals& signals, std::vector<JobView> jobs, bool draws,
+[[nodiscard]] Outcome<Followed> follow_jobs(Context& context, Signals& signals, const std::vector<JobView>& jobs, bool draws,
                                             std::optional<double> timeout_s);
 /// Stays until every service is ready, or one cannot become it: each of its replicas failed three times in a row.
 [[nodiscard]] Outcome<Ending> follow_services(Context& context, Signals& signals, std::vector<ServiceView>& services, bool draws,

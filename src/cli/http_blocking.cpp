@@ -251,7 +251,7 @@ Result<Answer> HttpApi::call(std::string_view method, std::string_view target, s
     if (!reader.feed(bytes, answer.body)) { return not_http(url_); }
     if (answer.body.size() > limits_.body_bytes_max) {
       return fail(ErrorKind::unavailable,
-                  "the answer of " + text_ + " is larger than " + std::to_string(limits_.body_bytes_max / (1024 * 1024)) + " MiB", {},
+                  "the answer of " + text_ + " is larger than " + std::to_string(limits_.body_bytes_max >> 20U) + " MiB", {},
                   "ask for less: --limit");
     }
     if (reader.complete()) { return answer; }

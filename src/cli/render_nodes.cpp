@@ -66,7 +66,9 @@ Table chips_table(const std::vector<NodeView>& nodes, const Paper& paper) {
   for (const NodeView& node : nodes) {
     for (const ChipView& chip : node.chips) {
       std::string power = shown(chip.power_w, power_text, paper.style);
-      if (chip.power_now_w) { power = power_text(*chip.power_now_w) + (chip.power_w ? " of " + power : ""); }
+      if (chip.power_now_w) {
+        power = chip.power_w ? fmt::format("{} of {}", power_text(*chip.power_now_w), power) : power_text(*chip.power_now_w);
+      }
       std::string holder = "free";
       if (chip.holder) {
         const std::string& id = chip.holder->job.empty() ? chip.holder->service : chip.holder->job;

@@ -79,15 +79,18 @@ std::vector<std::string> node_rows(const TopState& state, const Paper& paper) {
   std::vector<std::string> lines{paint(cut(heading, paper.width, paper.style), Tone::bold, paper.style)};
   for (const NodeView& node : state.nodes) {
     const auto held = std::ranges::count_if(node.chips, [](const ChipView& chip) { return chip.holder.has_value(); });
-    const std::string name = pad(cut(printable(node.name), names, paper.style), names) + "  ";
-    const std::string shown_state = pad(cut(printable(node.state), 8, paper.style), 8);
-    const std::string count = pad(fmt::format("{}/{}", held, node.chips.size()), 10, Align::right) + "  ";
-    const std::size_t used = display_width(name + shown_state + count);
+    const auto row = [&](const Style& style) {
+      return fmt::format("{}  {}{}  ", pad(cut(printable(node.name), names, style), names),
+                         paint(pad(cut(printable(node.state), 8, style), 8), tone_of_state(node.state), style),
+                         pad(fmt::format("{}/{}", held, node.chips.size()), 10, Align::right));
+    };
+    const std::string plain = row({false, paper.style.unicode});
+    const std::size_t used = display_width(plain);
     if (used >= paper.width) {
-      lines.push_back(cut(name + shown_state + count, paper.width, paper.style));
+      lines.push_back(cut(plain, paper.width, paper.style));
       continue;
     }
-    std::string line = name + paint(shown_state, tone_of_state(node.state), paper.style) + count;
+    std::string line = row(paper.style);
     for (std::size_t i = 0; i < std::min(paper.width - used, node.chips.size()); ++i) { line += heat(node.chips[i], paper.style); }
     lines.push_back(std::move(line));
   }
