@@ -10,9 +10,7 @@ namespace {
 std::uint8_t counters[1 << 16];
 
 [[gnu::constructor, gnu::no_sanitize_coverage]] void announce() {
-  if (__sanitizer_cov_8bit_counters_init != nullptr) {
-    __sanitizer_cov_8bit_counters_init(counters, counters + sizeof counters);
-  }
+  if (__sanitizer_cov_8bit_counters_init != nullptr) { __sanitizer_cov_8bit_counters_init(counters, counters + sizeof counters); }
 }
 }  // namespace
 

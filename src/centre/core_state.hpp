@@ -25,6 +25,7 @@ class IdTable {
     ensure(found != nullptr);
     return *found;
   }
+  [[nodiscard]] const T& at(IdType id) const { return const_cast<IdTable*>(this)->at(id); }
   [[nodiscard]] IdType next_id() const { return IdType{first_ + slots_.size()}; }
   T& add() {
     std::unique_ptr<T> slot;

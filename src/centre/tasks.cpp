@@ -8,14 +8,10 @@
 
 namespace centrale {
 
-TenantId CoreState::tenant_of(const Task& task) const {
-  return task.job ? jobs.find(task.job)->tenant : services.find(task.service)->tenant;
-}
-Nanos CoreState::grace_of(const Task& task) const {
-  return task.job ? jobs.find(task.job)->spec.grace : services.find(task.service)->spec.grace;
-}
+TenantId CoreState::tenant_of(const Task& task) const { return task.job ? jobs.at(task.job).tenant : services.at(task.service).tenant; }
+Nanos CoreState::grace_of(const Task& task) const { return task.job ? jobs.at(task.job).spec.grace : services.at(task.service).spec.grace; }
 Request CoreState::request_of(const Task& task) const {
-  return task.job ? request_of(*jobs.find(task.job)) : request_of(*services.find(task.service), task);
+  return task.job ? request_of(jobs.at(task.job)) : request_of(services.at(task.service), task);
 }
 
 void CoreState::start(Task& task) {

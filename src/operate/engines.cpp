@@ -85,7 +85,7 @@ Result<std::string> package_folder(const EngineOptions& options, std::string pac
 std::string on_path(const std::string& path, const std::string& program) {
   for (std::size_t from = 0; from < path.size();) {
     const std::size_t to = std::min(path.find(':', from), path.size());
-    const std::string candidate = path.substr(from, to - from) + "/" + program;
+    std::string candidate = path.substr(from, to - from) + "/" + program;
     if (::access(candidate.c_str(), X_OK) == 0) { return candidate; }
     from = to + 1;
   }
