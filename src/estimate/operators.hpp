@@ -8,6 +8,9 @@
 
 namespace centrale {
 
+/// The dense peak at a precision; of the next wider format where the chip lacks it.
+[[nodiscard]] FlopPerSecond best_peak(const ChipType& chip, Precision precision);
+
 struct Gemm {
   double m = 0, n = 0, k = 0;  // m x k times k x n
   double batch = 1;            // independent ones in one kernel (grouped GEMM, attention heads)
