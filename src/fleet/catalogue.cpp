@@ -14,18 +14,82 @@ namespace centrale {
 namespace {
 
 // As the file has it; units are read from text below.
+struct PeakEntry {
+  std::array<Sourced<std::string>, kPrecisions> by_precision;
+};
+struct ScaleUpEntry {
+  ScaleUp fabric;  // all but the bandwidth
+  Sourced<std::string> bandwidth;
+  Nanos latency;
+};
+struct ScaleOutEntry {
+  Sourced<std::string> bandwidth;
+  Nanos latency;
+};
+struct EfficiencyEntry {
+  ChipEfficiency is;
+  Nanos launch{4'000}, host{10'000};
+};
 struct ChipEntry {
   std::string key, vendor, name;
   std::vector<std::string> aliases;
   Sourced<Bytes> memory;
   Sourced<std::string> power;
   Sourced<std::string> price;
+  PeakEntry peak;
+  Sourced<std::string> bandwidth;
+  Sourced<double> units;
+  ScaleUpEntry scale_up;
+  ScaleOutEntry scale_out;
+  std::int64_t chips_per_node = 8;
+  std::optional<EfficiencyEntry> efficiency;
 };
 struct CatalogueFile {
   std::string currency;
   std::vector<ChipEntry> chips;
 };
 
+template <class V>
+void describe(V& v, PeakEntry& p) {
+  v("fp32", p.by_precision[0]);
+  v("tf32", p.by_precision[1]);
+  v("fp16", p.by_precision[2]);
+  v("bf16", p.by_precision[3]);
+  v("fp8", p.by_precision[4]);
+  v("fp4", p.by_precision[5]);
+  v("int8", p.by_precision[6]);
+}
+template <class V>
+void describe(V& v, ScaleUpEntry& s) {
+  v("wiring", s.fabric.wiring);
+  v("chips", s.fabric.chips);
+  v("torus", s.fabric.torus);
+  v("wraps_from", s.fabric.wraps_from);
+  v("bandwidth", s.bandwidth);
+  v("latency", s.latency);
+  v("in_network", s.fabric.in_network);
+}
+template <class V>
+void describe(V& v, ScaleOutEntry& s) {
+  v("bandwidth", s.bandwidth);
+  v("latency", s.latency);
+}
+template <class V>
+void describe(V& v, EfficiencyEntry& e) {
+  v("gemm", e.is.gemm);
+  v("gemm_fp8", e.is.gemm_fp8);
+  v("gemm_fp4", e.is.gemm_fp4);
+  v("attention", e.is.attention);
+  v("memory", e.is.memory);
+  v("links", e.is.links);
+  v("network", e.is.network);
+  v("tile_m", e.is.tile_m);
+  v("tile_n", e.is.tile_n);
+  v("inner", e.is.inner);
+  v("launch", e.launch);
+  v("host", e.host);
+  v("source", e.is.source);
+}
 template <class V>
 void describe(V& v, ChipEntry& c) {
   v("key", c.key);
@@ -35,6 +99,13 @@ void describe(V& v, ChipEntry& c) {
   v("memory", c.memory);
   v("power", c.power);
   v("price", c.price);
+  v("peak", c.peak);
+  v("bandwidth", c.bandwidth);
+  v("units", c.units);
+  v("scale_up", c.scale_up);
+  v("scale_out", c.scale_out);
+  v("chips_per_node", c.chips_per_node);
+  v("efficiency", c.efficiency);
 }
 template <class V>
 void describe(V& v, CatalogueFile& f) {
@@ -72,6 +143,93 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+// Beyond these a number is a slip of a unit, not a chip.
+constexpr BytesPerSecond kBandwidthMax{1e15};
+constexpr FlopPerSecond kPeakMax{1e18};
+constexpr std::int64_t kDomainChipsMax = 1'000'000;
+constexpr Nanos kLatencyMax{1'000'000'000};
+
+/// A bandwidth that may be left out: empty text is none.
+std::string bandwidth_fault(std::string_view what, const ChipEntry& entry, const Sourced<std::string>& bandwidth) {
+  if (bandwidth.value.empty()) { return {}; }
+  const auto read = parse_bandwidth(bandwidth.value);
+  if (!read || *read > kBandwidthMax) {
+    return fmt::format("{} of chip '{}': wants a rate such as 450GB/s or 400Gb/s, found '{}'", what, entry.key,
+                       shorten(bandwidth.value, 40));
+  }
+  return bandwidth.source.empty() ? fmt::format("{} of chip '{}' has no source", what, entry.key) : std::string();
+}
+
+std::string peak_fault(const ChipEntry& entry) {
+  for (std::size_t i = 0; i < kPrecisions; ++i) {
+    const Sourced<std::string>& peak = entry.peak.by_precision[i];
+    if (peak.value.empty()) { continue; }
+    const auto read = parse_flop_rate(peak.value);
+    if (!read || *read > kPeakMax) {
+      return fmt::format("{} peak of chip '{}': wants a rate such as 989.4T, found '{}'", kEnumNames<Precision>[i], entry.key,
+                         shorten(peak.value, 40));
+    }
+    if (peak.source.empty()) { return fmt::format("{} peak of chip '{}' has no source", kEnumNames<Precision>[i], entry.key); }
+  }
+  return {};
+}
+
+std::string scale_up_fault(const ChipEntry& entry) {
+  const ScaleUp& fabric = entry.scale_up.fabric;
+  if (fabric.chips < 1 || fabric.chips > kDomainChipsMax || fabric.wraps_from < 1) {
+    return fmt::format("scale_up of chip '{}': chips wants 1 to {}, found {}", entry.key, kDomainChipsMax, fabric.chips);
+  }
+  if (fabric.wiring != Wiring::none && entry.scale_up.bandwidth.value.empty()) {
+    return fmt::format("scale_up of chip '{}' has wiring but no bandwidth", entry.key);
+  }
+  std::int64_t product = 1;
+  for (const std::int64_t size : fabric.torus) {
+    if (size < 1 || size > fabric.chips / product) {
+      return fmt::format("torus of chip '{}' is not of its {} chips", entry.key, fabric.chips);
+    }
+    product *= size;
+  }
+  if ((fabric.wiring == Wiring::torus) == fabric.torus.empty() || (!fabric.torus.empty() && product != fabric.chips)) {
+    return fmt::format("torus of chip '{}' is not of its {} chips", entry.key, fabric.chips);
+  }
+  return {};
+}
+
+std::string efficiency_fault(const ChipEntry& entry) {
+  if (!entry.efficiency) { return {}; }
+  const ChipEfficiency& e = entry.efficiency->is;
+  if (e.source.empty()) { return fmt::format("efficiency of chip '{}' has no source", entry.key); }
+  if (std::max(entry.efficiency->launch, entry.efficiency->host) > kLatencyMax) {
+    return fmt::format("efficiency of chip '{}': a launch or host time is above a second", entry.key);
+  }
+  for (const double part : {e.gemm, e.gemm_fp8, e.gemm_fp4, e.attention, e.memory, e.links, e.network}) {
+    if (!(part > 0 && part <= 1)) { return fmt::format("efficiency of chip '{}': wants parts above 0, at most 1", entry.key); }
+  }
+  for (const double size : {e.tile_m, e.tile_n}) {
+    if (!(size >= 1 && size <= 65536)) { return fmt::format("efficiency of chip '{}': wants tiles of 1 to 65536", entry.key); }
+  }
+  if (!(e.inner >= 0 && e.inner <= 65536)) { return fmt::format("efficiency of chip '{}': wants inner of 0 to 65536", entry.key); }
+  return {};
+}
+
+/// What is wrong with what estimates need; a chip may have none of it.
+std::string performance_fault(const ChipEntry& entry) {
+  if (std::string fault = peak_fault(entry); !fault.empty()) { return fault; }
+  if (std::string fault = bandwidth_fault("memory bandwidth", entry, entry.bandwidth); !fault.empty()) { return fault; }
+  if (std::string fault = bandwidth_fault("scale_up bandwidth", entry, entry.scale_up.bandwidth); !fault.empty()) { return fault; }
+  if (std::string fault = bandwidth_fault("scale_out bandwidth", entry, entry.scale_out.bandwidth); !fault.empty()) { return fault; }
+  if (!(entry.units.value >= 0 && entry.units.value <= 1e6)) { return fmt::format("units of chip '{}': wants 1 to a million", entry.key); }
+  if (entry.units.value > 0 && entry.units.source.empty()) { return fmt::format("units of chip '{}' has no source", entry.key); }
+  if (entry.chips_per_node < 1 || entry.chips_per_node > 1024) {
+    return fmt::format("chips_per_node of chip '{}': wants 1 to 1024, found {}", entry.key, entry.chips_per_node);
+  }
+  for (const Nanos latency : {entry.scale_up.latency, entry.scale_out.latency}) {
+    if (latency > kLatencyMax) { return fmt::format("a latency of chip '{}' is above a second", entry.key); }
+  }
+  if (std::string fault = scale_up_fault(entry); !fault.empty()) { return fault; }
+  return efficiency_fault(entry);
+}
+
 /// What is wrong with one entry; empty if nothing is.
 std::string fault_of(const ChipEntry& entry) {
   if (!is_valid_name(entry.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(entry.key, 60)); }
@@ -87,17 +245,39 @@ std::string fault_of(const ChipEntry& entry) {
   if (entry.power.source.empty() || entry.price.source.empty() || (entry.memory.value.value != 0 && entry.memory.source.empty())) {
     return fmt::format("chip '{}' has a number without a source", entry.key);
   }
-  return {};
+  return performance_fault(entry);
+}
+
+Sourced<BytesPerSecond> bandwidth_of(Sourced<std::string>&& text) {
+  return {parse_bandwidth(text.value).value_or(BytesPerSecond{}), std::move(text.source)};
 }
 
 ChipType chip_of(ChipEntry&& entry) {
-  return {std::move(entry.key),
-          std::move(entry.vendor),
-          std::move(entry.name),
-          std::move(entry.aliases),
-          std::move(entry.memory),
-          {parse_power(entry.power.value).value(), std::move(entry.power.source)},
-          {parse_price(entry.price.value).value(), std::move(entry.price.source)}};
+  ChipType chip;
+  chip.key = std::move(entry.key);
+  chip.vendor = std::move(entry.vendor);
+  chip.name = std::move(entry.name);
+  chip.aliases = std::move(entry.aliases);
+  chip.memory = std::move(entry.memory);
+  chip.power = {parse_power(entry.power.value).value(), std::move(entry.power.source)};
+  chip.price_per_hour = {parse_price(entry.price.value).value(), std::move(entry.price.source)};
+  for (std::size_t i = 0; i < kPrecisions; ++i) {
+    Sourced<std::string>& peak = entry.peak.by_precision[i];
+    chip.peak[i] = {parse_flop_rate(peak.value).value_or(FlopPerSecond{}), std::move(peak.source)};
+  }
+  chip.memory_bandwidth = bandwidth_of(std::move(entry.bandwidth));
+  chip.units = std::move(entry.units);
+  chip.scale_up = std::move(entry.scale_up.fabric);
+  chip.scale_up.bandwidth = bandwidth_of(std::move(entry.scale_up.bandwidth));
+  chip.scale_up.latency = Seconds{to_seconds(entry.scale_up.latency)};
+  chip.scale_out = {bandwidth_of(std::move(entry.scale_out.bandwidth)), Seconds{to_seconds(entry.scale_out.latency)}};
+  chip.chips_per_node = entry.chips_per_node;
+  if (entry.efficiency) {
+    chip.efficiency = std::move(entry.efficiency->is);
+    chip.efficiency.launch = Seconds{to_seconds(entry.efficiency->launch)};
+    chip.efficiency.host = Seconds{to_seconds(entry.efficiency->host)};
+  }
+  return chip;
 }
 
 /// The name that two chips of the catalogue share; empty if none do.

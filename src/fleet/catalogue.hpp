@@ -4,6 +4,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,11 +44,15 @@ enum class Wiring : unsigned char {
   torus,   // neighbours only (TPU ICI, Trainium): dimensions in `torus`
 };
 
+template <>
+inline constexpr std::array<std::string_view, 5> kEnumNames<Wiring>{"none", "bus", "mesh", "fabric", "torus"};
+
 /// The fabric that joins the chips of one domain.
 struct ScaleUp {
   Wiring wiring = Wiring::none;
   std::int64_t chips = 1;             // of one domain, at most
-  std::vector<std::int64_t> torus;    // its dimensions, torus only
+  std::vector<std::int64_t> torus;    // its dimensions, torus only; neighbours in the first are next to each other in order
+  std::int64_t wraps_from = 1;        // a dimension of so many chips is a ring; a shorter one, cut from a larger torus, is a line
   Sourced<BytesPerSecond> bandwidth;  // of one chip, one direction, all its links together
   Seconds latency;                    // of one hop with its software, between two chips
   bool in_network = false;            // switches add up (NVLink SHARP)
@@ -103,11 +108,20 @@ struct Catalogue {
   [[nodiscard]] const ChipType* chip(std::string_view key) const;
   /// By what a vendor's tool prints, or by name or key; letter case and spaces at the ends do not matter. Null: not listed.
   [[nodiscard]] const ChipType* chip_printed_as(std::string_view name) const;
+  /// By what people write in papers and tables: "H100-SXM5-80GB", "A100", "TPU v4", "AWS Trainium1 (trn1.32xlarge)". Words of vendors and
+  /// packaging do not matter; memory size and form choose among the forms of one model, otherwise the usual one is meant. A number of the
+  /// model that does not fit ("H1000") is not guessed at. Null: not listed.
+  [[nodiscard]] const ChipType* chip_like(std::string_view text) const;
   /// For errors: "nearest: h100-sxm", or empty.
   [[nodiscard]] std::string nearest_key(std::string_view key) const;
 };
 
 inline constexpr std::size_t kChipTypesMax = 1000;
+
+/// "450GB/s", "3.35 TB/s" in bytes; "400Gb/s", "400Gbit/s" in bits; powers of 1000. Nothing for any other text, for zero and below.
+[[nodiscard]] std::optional<BytesPerSecond> parse_bandwidth(std::string_view text);
+/// "989.4T", "989.4 TFLOP/s", "1.98P", "2 PFLOP/s", "500 TOP/s". Nothing for any other text, for zero and below.
+[[nodiscard]] std::optional<FlopPerSecond> parse_flop_rate(std::string_view text);
 
 /// Reads a catalogue; errors name file:line. Every number must have a source.
 [[nodiscard]] Result<Catalogue> read_catalogue(std::string_view yaml, std::string_view file);
