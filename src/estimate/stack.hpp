@@ -21,17 +21,18 @@ struct Stack {
   double score_passes = 10;  // passes over the scores in memory where attention is not fused
   double gemm = 1;           // factors on the chip's efficiencies
   double attention = 1;
-  double elementwise = 1;     // factor on the bytes that element-wise operators move: how little is fused
-  double kernels = 1;         // factor on the kernels of a layer
-  double tp_overlap = 0;      // part of the tensor-parallel collectives hidden behind GEMMs
-  double cp_overlap = 0.8;    // of context-parallel exchange
-  double ep_overlap = 0;      // of expert-parallel all-to-all
-  double pp_overlap = 0;      // of sends between stages
-  double dp_overlap = 0.8;    // of gradient and weight collectives that there is computation to hide behind
-  double overlap_drag = 0.1;  // how much slower computation runs while a collective runs beside it
-  double imbalance = 1.1;     // busiest expert rank over the mean
-  Seconds step{0.02};         // a step's own: data, logging, gradient norm, allocator
-  double jitter = 0;          // relative slowdown a doubling of the nodes: the slowest of many
+  double elementwise = 1;        // factor on the bytes that element-wise operators move: how little is fused
+  double kernels = 1;            // factor on the kernels of a layer
+  double tp_overlap = 0;         // part of the tensor-parallel collectives hidden behind GEMMs
+  double cp_overlap = 0.8;       // of context-parallel exchange
+  double ep_overlap = 0;         // of expert-parallel all-to-all
+  double pp_overlap = 0;         // of sends between stages
+  double dp_overlap = 0.8;       // of gradient and weight collectives that there is computation to hide behind
+  double overlap_drag = 0.1;     // how much slower computation runs while a collective runs beside it
+  bool narrow_dispatch = false;  // tokens go to their experts at 8 bit where the layout is at 8 bit or less
+  double imbalance = 1.1;        // busiest expert rank over the mean
+  Seconds step{0.02};            // a step's own: data, logging, gradient norm, allocator
+  double jitter = 0;             // relative slowdown a doubling of the nodes: the slowest of many
   Transport transport;
   double gradient_bytes = 4;     // an element of the gradients, as kept and as reduced
   double optimizer_bytes = 12;   // master weight and two moments
