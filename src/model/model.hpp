@@ -23,20 +23,23 @@ enum class MixerKind : unsigned char {
 struct Mixer {
   MixerKind kind = MixerKind::attention;
   // attention: query heads, key-value heads, their width. latent: heads. mamba2: heads and their width. delta: value heads, key heads,
-  // width.
+  // width of a value head.
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  std::int64_t window = 0;   // tokens that a token sees; 0: all before it
-  bool bias = false;         // of the q, k, v projections
-  bool output_bias = false;  // of the output projection
-  bool qk_norm = false;      // a norm over each head's query and key (Qwen3)
-  bool gated = false;        // an output gate as wide as the heads (Qwen3-Next)
+  std::int64_t window = 0;    // tokens that a token sees; 0: all before it
+  bool bias = false;          // of the q, k, v projections
+  bool output_bias = false;   // of the output projection
+  bool qk_norm = false;       // a norm over each head's query and key (Qwen3)
+  bool qk_norm_wide = false;  // its scale is as wide as all heads, not as one (OLMo 2, MiniMax M2)
+  bool sinks = false;         // a learned score a head that takes part in the softmax (gpt-oss)
+  bool gated = false;         // an output gate as wide as the heads (Qwen3-Next)
   bool rotary = true;
   // latent
   std::int64_t q_rank = 0;  // 0: queries are projected directly
   std::int64_t kv_rank = 0, nope_dim = 0, rope_dim = 0, value_dim = 0;
-  std::int64_t index_heads = 0, index_dim = 0, index_tokens = 0;  // DeepSeek sparse attention's indexer; 0: none
-  // mamba2, delta
+  std::int64_t index_heads = 0, index_dim = 0, index_tokens = 0;  // DeepSeek sparse attention; tokens alone: the indexer below chose
+  // mamba2: width of the state, groups that share B and C, taps of the convolution. delta: width of a key head, -, taps.
   std::int64_t state = 0, groups = 0, convolution = 0;
+  bool convolution_bias = false;
 
   bool operator==(const Mixer&) const = default;
 };
@@ -50,6 +53,8 @@ struct FeedForward {
   std::int64_t active = 0;   // routed experts a token goes to
   std::int64_t expert_width = 0;
   std::int64_t shared_width = 0;  // the sum over experts that every token goes to
+  bool shared_gate = false;       // a learned weight, one a token, of the shared expert (Qwen2-MoE)
+  bool router_bias = false;       // one number an expert, added to its score (DeepSeek-V3, gpt-oss)
   std::int64_t latent = 0;        // width that tokens are projected to before dispatch (LatentMoE); 0: the hidden width
 
   bool operator==(const FeedForward&) const = default;
@@ -73,11 +78,14 @@ struct Model {
   bool tied = false;            // embedding and output matrix are one
   bool norm_bias = false;       // LayerNorm, else RMSNorm
   bool embedding_norm = false;  // BLOOM
+  bool output_bias = false;     // of the output matrix (GPT-J)
   double dropout = 0;           // probability while training; 0: none
   std::string activation = "silu";
-  std::int64_t mtp_layers = 0;       // multi-token prediction modules: each one more block, two norms and a projection 2h -> h
-  std::vector<Block> kinds;          // distinct blocks
-  std::vector<std::uint8_t> layers;  // which kind each layer is, from the input on
+  // Multi-token prediction modules (DeepSeek-V3, arXiv:2412.19437, section 2.2): each its own blocks, three norms and a projection 2h -> h.
+  std::int64_t mtp_layers = 0;
+  std::vector<std::uint8_t> mtp_blocks;  // which kinds the blocks of one module are
+  std::vector<Block> kinds;              // distinct blocks
+  std::vector<std::uint8_t> layers;      // which kind each layer is, from the input on
 
   [[nodiscard]] std::int64_t depth() const { return static_cast<std::int64_t>(layers.size()); }
   [[nodiscard]] const Block& block(std::size_t layer) const { return kinds[layers[layer]]; }
@@ -103,17 +111,26 @@ struct Weight {
   [[nodiscard]] std::int64_t elements() const { return outputs * inputs * copies; }
 };
 
-/// All weights of one block, and those outside the blocks (embedding, final norm, output matrix; a tied output matrix is not repeated).
+/// All weights of one block, in the order of their use. Neighbours of equal `inputs` and split (q, k, v; gate, up) read the same tokens and
+/// are one GEMM where software fuses them.
 [[nodiscard]] std::vector<Weight> weights_of(const Model& model, const Block& block);
+/// Those outside the blocks: "embedding" (a look-up, so no matrix), "positions", "embedding_norm", "final_norm", "output", "output_bias".
+/// Tied: one "embedding", which is the output matrix too.
 [[nodiscard]] std::vector<Weight> outer_weights(const Model& model);
+/// Those of one multi-token prediction module; empty if the model has none. It shares the embedding and the output matrix.
+[[nodiscard]] std::vector<Weight> mtp_weights(const Model& model);
 
-/// Parameters: of all, and those that one token meets (active experts only; the embedding counts once).
+/// Parameters: of all but the multi-token prediction modules, and those of them that one token meets (active experts only; embedding and
+/// output matrix are both met, a tied one once).
 [[nodiscard]] std::int64_t parameters(const Model& model);
 [[nodiscard]] std::int64_t active_parameters(const Model& model);
-/// Multiply-adds of attention's scores and values for one token at `context` tokens before it, both matrix products, as FLOP (2 a
-/// multiply-add).
+/// What one token costs at `context` tokens before it beside its GEMMs, as FLOP (2 a multiply-add). Attention: scores and values. Mamba-2
+/// and gated delta: the recurrence in its state form, whatever the context, and the convolution.
 [[nodiscard]] Flop attention_flop(const Mixer& mixer, double context);
-/// Bytes that one token leaves in the cache of one block at `bytes` an element; a state of fixed size counts 0 here and in state_bytes.
+/// Summed over a causal sequence of `sequence` tokens: half of the square, less where a window or an indexer cuts it off.
+[[nodiscard]] Flop causal_attention_flop(const Mixer& mixer, double sequence);
+/// Bytes that one token leaves in the cache of one block at `bytes` an element, as long as the window holds it; a state of fixed size
+/// counts 0 here and in state_bytes.
 [[nodiscard]] ByteCount cache_bytes_per_token(const Mixer& mixer, double bytes);
 /// Bytes of the fixed state that one sequence keeps in one block (mamba2, delta, their convolutions).
 [[nodiscard]] ByteCount state_bytes(const Mixer& mixer, double bytes);
