@@ -26,6 +26,10 @@ void describe(V& v, Stack& s) {
   v("key", s.key);
   v("name", s.name);
   v("source", s.source);
+  v("match", s.match);
+  v("vendor", s.vendor);
+  v("sequence_parallel", s.sequence_parallel);
+  v("distributed_optimizer", s.distributed_optimizer);
   v("flash", s.flash);
   v("score_passes", s.score_passes);
   v("gemm", s.gemm);

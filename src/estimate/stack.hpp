@@ -17,6 +17,10 @@ struct Stack {
   std::string key;  // "megatron-core"
   std::string name;
   std::string source;
+  std::vector<std::string> match;  // words, lower case, one of which a published table that used it has in its source or note
+  std::string vendor;              // of chips that it is the usual one for, where nothing says which was used
+  bool sequence_parallel = true;   // what its users turn on: taken where a table does not say
+  bool distributed_optimizer = true;
   bool flash = true;         // fused attention
   double score_passes = 10;  // passes over the scores in memory where attention is not fused
   double gemm = 1;           // factors on the chip's efficiencies
