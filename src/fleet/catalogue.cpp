@@ -28,7 +28,7 @@ struct ScaleOutEntry {
 };
 struct EfficiencyEntry {
   ChipEfficiency is;
-  Nanos launch{4'000}, host{10'000};
+  Nanos launch{4'000}, batch_item{0}, host{10'000};
 };
 struct ChipEntry {
   std::string key, vendor, name;
@@ -87,6 +87,7 @@ void describe(V& v, EfficiencyEntry& e) {
   v("tile_n", e.is.tile_n);
   v("inner", e.is.inner);
   v("launch", e.launch);
+  v("batch_item", e.batch_item);
   v("host", e.host);
   v("source", e.is.source);
 }
@@ -199,7 +200,7 @@ std::string efficiency_fault(const ChipEntry& entry) {
   if (!entry.efficiency) { return {}; }
   const ChipEfficiency& e = entry.efficiency->is;
   if (e.source.empty()) { return fmt::format("efficiency of chip '{}' has no source", entry.key); }
-  if (std::max(entry.efficiency->launch, entry.efficiency->host) > kLatencyMax) {
+  if (std::max({entry.efficiency->launch, entry.efficiency->batch_item, entry.efficiency->host}) > kLatencyMax) {
     return fmt::format("efficiency of chip '{}': a launch or host time is above a second", entry.key);
   }
   for (const double part : {e.gemm, e.gemm_fp8, e.gemm_fp4, e.attention, e.memory, e.links, e.network}) {
@@ -275,6 +276,7 @@ ChipType chip_of(ChipEntry&& entry) {
   if (entry.efficiency) {
     chip.efficiency = std::move(entry.efficiency->is);
     chip.efficiency.launch = Seconds{to_seconds(entry.efficiency->launch)};
+    chip.efficiency.batch_item = Seconds{to_seconds(entry.efficiency->batch_item)};
     chip.efficiency.host = Seconds{to_seconds(entry.efficiency->host)};
   }
   return chip;

@@ -77,6 +77,7 @@ struct ChipEfficiency {
   double tile_m = 128, tile_n = 256;  // the block of outputs that one unit computes at once
   double inner = 512;                 // inputs at which a GEMM's loop reaches half of its rate's ramp, k / (k + inner)
   Seconds launch{4e-6};               // of one kernel behind another
+  Seconds batch_item{0};              // added by each product of a batch where the library loops over them (CPUs); GPUs: 0
   Seconds host{10e-6};                // the host's work for one eager operator: what a step cannot go below
   std::string source;
 };
