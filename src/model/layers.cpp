@@ -122,8 +122,9 @@ void add_layers(Model& model, const Fields& fields, const Family& family) {
   const std::vector<Sight> sights = read_sights(fields, family, depth);
   const bool linear = std::find(sights.begin(), sights.end(), Sight::linear) != sights.end();
   const Mixer delta = linear ? read_delta(fields) : Mixer{};
-  const std::int64_t window =
-      family.windows == Windows::none && !fields.has({"layer_types"}) ? 0 : fields.count_or({"sliding_window"}, family.window, kContextMax);
+  const std::int64_t window = family.windows == Windows::none && !fields.has({"layer_types"})
+                                  ? 0
+                                  : fields.amount_or({"sliding_window"}, family.window, kContextMax);
   const auto inner = family.form == Form::dbrx ? fields.inner("ffn_config") : std::optional<Fields>(fields);
   if (!inner) {
     fields.fault("ffn_config", "is missing", "add it as the model's publisher has it");

@@ -36,7 +36,8 @@ struct Mixer {
   // latent
   std::int64_t q_rank = 0;  // 0: queries are projected directly
   std::int64_t kv_rank = 0, nope_dim = 0, rope_dim = 0, value_dim = 0;
-  std::int64_t index_heads = 0, index_dim = 0, index_tokens = 0;  // DeepSeek sparse attention; tokens alone: the indexer below chose
+  std::int64_t index_heads = 0, index_dim = 0,
+               index_tokens = 0;  // sparse attention's (DeepSeek-V3.2); tokens without heads: an earlier layer's chose
   // mamba2: width of the state, groups that share B and C, taps of the convolution. delta: width of a key head, -, taps.
   std::int64_t state = 0, groups = 0, convolution = 0;
   bool convolution_bias = false;

@@ -102,6 +102,41 @@ TEST(ReadModel, AnUnknownTypeIsReadAsLlamaIfItsFieldsAreThere) {
       "field");
 }
 
+// Types that the catalogue has no model of, against their published counts.
+TEST(ReadModel, OtherTypesCountAsPublished) {
+  const struct {
+    std::string_view config;
+    double total, active;  // 1e9
+  } published[] = {
+      // Qwen-7B: the width is that of gate and up together.
+      {R"({"model_type":"qwen","hidden_size":4096,"intermediate_size":22016,"num_hidden_layers":32,"num_attention_heads":32,)"
+       R"("kv_channels":128,"vocab_size":151936,"seq_length":8192})",
+       7.721, 7.721},
+      // Gemma 3 4B says no more than this, its images aside.
+      {R"({"model_type":"gemma3","text_config":{"model_type":"gemma3_text","hidden_size":2560,"intermediate_size":10240,)"
+       R"("num_hidden_layers":34,"sliding_window":1024}})",
+       3.88, 3.88},
+      // SmolLM3-3B
+      {R"({"model_type":"smollm3","hidden_size":2048,"intermediate_size":11008,"num_hidden_layers":36,"num_attention_heads":16,)"
+       R"("num_key_value_heads":4,"vocab_size":128256})",
+       3.075, 3.075},
+      // GLM-4-32B-0414
+      {R"({"model_type":"glm4","hidden_size":6144,"intermediate_size":23040,"num_hidden_layers":61,"num_attention_heads":48,)"
+       R"("num_key_value_heads":2,"head_dim":128,"attention_bias":false,"vocab_size":151552})",
+       32.57, 32.57},
+      // GLM-4.5-Air: 106e9, 12e9 of them active without the embedding and the output matrix
+      {R"({"model_type":"glm4_moe","hidden_size":4096,"intermediate_size":10944,"moe_intermediate_size":1408,"n_routed_experts":128,)"
+       R"("num_experts_per_tok":8,"n_shared_experts":1,"first_k_dense_replace":1,"num_hidden_layers":46,"num_attention_heads":96,)"
+       R"("num_key_value_heads":8,"head_dim":128,"attention_bias":true,"use_qk_norm":false,"vocab_size":151552})",
+       106.9, 12.0 + 1.24},
+  };
+  for (const auto& row : published) {
+    const Model model = read(row.config);
+    EXPECT_NEAR(static_cast<double>(parameters(model)) / 1e9, row.total, 0.01 * row.total) << row.config;
+    EXPECT_NEAR(static_cast<double>(active_parameters(model)) / 1e9, row.active, 0.02 * row.active) << row.config;
+  }
+}
+
 TEST(ReadModel, TiesEmbeddingsByTypeWhereTheFileDoesNotSay) {
   EXPECT_FALSE(read(config()).tied);
   EXPECT_TRUE(read(config(R"("model_type":"gemma")")).tied);
