@@ -115,6 +115,8 @@ constexpr Published kPublished[] = {
     {"glm-5", 744, 40, 1, Counted::without_either},
     {"gpt-2-xl", 1.56},
     {"gpt-3-175b", 174.6},
+    {"gpt-3-20b", 20.25},  // named by size alone, as the next and the Nemotron-3s of 8B and 22B: 12 L h^2 + (vocabulary + positions) h
+    {"gpt-3-5b", 5.05},
     {"gpt-j-6b", 6.05},
     {"gpt-neox-20b", 20.6},
     {"gpt-oss-120b", 116.83, 5.13, 0.01, Counted::without_embedding},
@@ -143,6 +145,8 @@ constexpr Published kPublished[] = {
     {"mixtral-8x7b", 46.7, 12.9, 0.1},
     {"mpt-30b", 30.0},
     {"mpt-7b", 6.65},
+    {"nemotron-3-22b", 21.3},
+    {"nemotron-3-8b", 8.54},
     {"nemotron-3-nano-30b-a3b", 31.6, 3.6, 0.1},
     {"nemotron-3-super-120b-a12b", 120.6, 12.7, 0.1},
     {"nemotron-4-340b", 341},
