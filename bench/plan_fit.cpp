@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How the constants of catalogue/chips.yaml (efficiency) and catalogue/stacks.yaml were made: coordinate descent over all published rows
-// on the mean capped log error, every source with the square root of its rows as weight. Deterministic.
+// on the mean capped log error, every source and chip with the square root of its rows as weight, each constant held lightly to what it
+// was. Deterministic.
 //
 //   plan_fit ROWS.csv                          errors by source and chip
 //   plan_fit ROWS.csv --rows                   every row
@@ -71,18 +72,17 @@ struct Fit {
     return predict_train_row(table, s.index, s.row).value;
   }
   double error(Sample& s) { return std::log(predict(s) / s.measured); }
-  double loss(const std::vector<bool>* touched = nullptr, std::vector<double>* cache = nullptr) {
+  /// The mean weighted error; only samples that `touched` names are computed again.
+  double loss(const std::vector<bool>* touched, std::vector<double>& terms) {
     double sum = 0, weights = 0;
+    terms.resize(samples.size());
     for (std::size_t i = 0; i < samples.size(); ++i) {
-      double term = 0;
-      if (touched != nullptr && !(*touched)[i]) {
-        term = (*cache)[i];
-      } else {
+      if (touched == nullptr || (*touched)[i]) {
+        // Capped: a row that nothing explains must not move what explains the others.
         const double e = std::abs(error(samples[i]));
-        term = std::min(e, 0.4) + 0.05 * std::min(e, 2.0);
-        if (cache != nullptr) { (*cache)[i] = term; }
+        terms[i] = std::min(e, 0.3) + 0.05 * std::min(e, 2.0);
       }
-      sum += samples[i].weight * term;
+      sum += samples[i].weight * terms[i];
       weights += samples[i].weight;
     }
     return sum / weights;
@@ -202,11 +202,33 @@ int main(int argc, char** argv) {
     }
   }
   if (!knobs.empty()) {
-    double best = fit.loss();
+    // A constant that few rows speak of stays near what it was.
+    constexpr double kPull = 0.0015;
+    std::vector<double> terms, tried_terms, start_of, penalty(knobs.size(), 0);
+    std::vector<std::vector<bool>> touched(knobs.size());
+    const auto pull = [&](std::size_t k, double value) {
+      const double scale = std::max(start_of[k], 0.05 * (knobs[k].high - knobs[k].low));
+      const double away = std::log((value + 0.2 * scale) / (start_of[k] + 0.2 * scale));
+      return kPull * away * away;
+    };
+    double best = fit.loss(nullptr, terms);
+    for (std::size_t k = 0; k < knobs.size(); ++k) {
+      start_of.push_back(*knobs[k].at.front());
+      const double kept = start_of[k];
+      tried_terms = terms;
+      for (double* at : knobs[k].at) { *at = kept * 1.1 + 1e-3 * (knobs[k].high - knobs[k].low); }
+      (void)fit.loss(nullptr, tried_terms);
+      for (double* at : knobs[k].at) { *at = kept; }
+      touched[k].resize(terms.size());
+      for (std::size_t i = 0; i < terms.size(); ++i) { touched[k][i] = terms[i] != tried_terms[i]; }
+    }
+    // Samples that a constant does not move now may be moved when others have changed: all of its chip or stack are tried again each round.
     fmt::print(stderr, "loss {:.5f}\n", best);
     std::vector<double> step(knobs.size(), 0.15);
-    for (int round = 0; round < 12; ++round) {
+    for (int round = 0; round < 80; ++round) {
       const double before = best;
+      best = fit.loss(nullptr, terms);
+      for (std::size_t k = 0; k < knobs.size(); ++k) { best += penalty[k]; }
       for (std::size_t k = 0; k < knobs.size(); ++k) {
         Knob& knob = knobs[k];
         const double start = *knob.at.front();
@@ -216,17 +238,25 @@ int main(int argc, char** argv) {
           const double by = std::max(std::abs(start), 0.1 * (knob.high - knob.low)) * step[k] * direction;
           const double tried = std::clamp(start + by, knob.low, knob.high);
           for (double* at : knob.at) { *at = tried; }
-          if (const double loss = fit.loss(); loss < best - 1e-7) {
+          tried_terms = terms;
+          double loss = fit.loss(&touched[k], tried_terms);
+          for (std::size_t j = 0; j < knobs.size(); ++j) { loss += j == k ? pull(k, tried) : penalty[j]; }
+          if (loss < best - 1e-8) {
             best = loss;
             value = tried;
+            terms = tried_terms;
+            penalty[k] = pull(k, tried);
             break;
           }
         }
         for (double* at : knob.at) { *at = value; }
-        step[k] *= value == start ? 0.5 : 1.2;
+        step[k] *= value == start ? 0.6 : 1.3;
       }
-      fmt::print(stderr, "round {} loss {:.5f}\n", round, best);
-      if (before - best < 1e-5 && round > 4) { break; }
+      if (round % 10 == 0) {
+        fmt::print(stderr, "round {} loss {:.5f}\n", round, best);
+        for (double& s : step) { s = std::max(s, 0.04); }
+      }
+      if (before - best < 1e-6 && *std::max_element(step.begin(), step.end()) < 0.005) { break; }
     }
     for (const Knob& knob : knobs) { fmt::print("{}={:.4g}\n", knob.name, *knob.at.front()); }
   }

@@ -73,11 +73,11 @@ class Tally {
     also += time;
   }
 
-  /// An element-wise operator, forward and about twice as much backward.
+  /// An element-wise operator; backward moves about half as much again (an activation reads and writes two, then three).
   void elementwise(double bytes, double kernels, BlockCost& cost) {
     stream(bytes, kernels, cost.compute.forward, cost.stream);
     double unused = 0;
-    stream(2 * bytes, kernels, cost.compute.backward, unused);
+    stream(1.5 * bytes, kernels, cost.compute.backward, unused);
     kernels_.forward += kernels;
     kernels_.backward += kernels;
   }
@@ -208,6 +208,7 @@ double attention_passes(const Mixer& mixer, const RankShape& shape, const Island
     cost.kept += shape.tokens() * heads * (value * bytes_of(shape.precision) + 4);  // output and log-sum-exp
   } else {
     a.causal = false;
+    if (shape.precision == Precision::fp32 || shape.precision == Precision::tf32) { a.precision = shape.precision; }
     const OperatorTime f = unfused_attention_time(a, stack.score_passes, island.chip);
     forward = f.time.value / cp;
     backward = 2 * forward;

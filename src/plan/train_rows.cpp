@@ -12,7 +12,7 @@
 #include "base/text.hpp"
 #include "estimate/operators.hpp"
 #include "fleet/fleet.hpp"
-#include "model/read.hpp"
+#include "plan/model_like.hpp"
 #include "plan/row_cells.hpp"
 
 namespace centrale {
@@ -30,16 +30,19 @@ constexpr double kCellMax = 1e9;
 Result<Model> model_of(const Cells& cells, std::string& inferred) {
   const std::string name(cells.text("model_name"));
   const auto layers = cells.count("layers"), hidden = cells.count("hidden");
-  const auto known = catalogue_model(name);
-  if (known && (!layers || *layers == known->depth()) && (!hidden || *hidden == known->hidden)) {
-    Model model = *known;
+  const auto likely = model_like(name, cells.real("params_B"));
+  const Model* const known = likely && !likely->is_guess ? &likely->model : nullptr;
+  const auto agrees = [&](const Model& m) { return (!layers || *layers == m.depth()) && (!hidden || *hidden == m.hidden); };
+  if (likely && (known != nullptr ? agrees(*known) : !layers || !hidden)) {
+    Model model = likely->model;
     if (const auto vocab = cells.count("vocab")) { model.vocab = *vocab; }
-    if (!layers) { inferred += fmt::format("shape of {} from the catalogue; ", known->name); }
+    if (!layers && !likely->taken.empty()) { inferred += likely->taken + "; "; }
+    if (!layers && likely->taken.empty()) { inferred += fmt::format("shape of {} from the catalogue; ", model.name); }
     return model;
   }
   if (!layers || !hidden) {
     return fail(ErrorKind::invalid,
-                fmt::format("model '{}' is not in the catalogue and the row has no layers or hidden", shorten(name, 60)));
+                fmt::format("model '{}' is not in the catalogue, and the row has no layers, hidden or params_B", shorten(name, 60)));
   }
   Model model;
   model.name = name;
@@ -49,10 +52,10 @@ Result<Model> model_of(const Cells& cells, std::string& inferred) {
   block.mixer.heads = cells.count("heads").value_or(std::max<std::int64_t>(1, *hidden / 128));
   if (!cells.count("heads")) { inferred += fmt::format("heads {} (128 wide); ", block.mixer.heads); }
   block.mixer.kv_heads = cells.count("kv_heads").value_or(block.mixer.heads);
-  block.mixer.head_dim =
-      known && known->hidden == *hidden ? known->kinds[0].mixer.head_dim : std::max<std::int64_t>(1, *hidden / block.mixer.heads);
+  block.mixer.head_dim = known != nullptr && known->hidden == *hidden ? known->kinds[0].mixer.head_dim
+                                                                      : std::max<std::int64_t>(1, *hidden / block.mixer.heads);
   if (contains(lower(name), "maxtext")) { block.mixer.head_dim = 128; }
-  model.vocab = cells.count("vocab").value_or(known ? known->vocab : 51200);
+  model.vocab = cells.count("vocab").value_or(known != nullptr ? known->vocab : 51200);
   if (!cells.count("vocab")) { inferred += fmt::format("vocabulary {}; ", model.vocab); }
   const std::int64_t width = cells.count("ffn_hidden").value_or(4 * *hidden);
   const auto experts = cells.count("experts");
@@ -61,7 +64,7 @@ Result<Model> model_of(const Cells& cells, std::string& inferred) {
     ffn.experts = *experts;
     ffn.active = cells.count("topk").value_or(2);
     ffn.expert_width = static_cast<std::int64_t>(number_after(cells.text("note"), "moe ffn ").value_or(static_cast<double>(width)));
-    if (known && known->kinds.back().ffn.experts > 0) { ffn.shared_width = known->kinds.back().ffn.shared_width; }
+    if (known != nullptr && known->kinds.back().ffn.experts > 0) { ffn.shared_width = known->kinds.back().ffn.shared_width; }
   } else {
     ffn.width = width;
   }
@@ -118,15 +121,28 @@ Zero zero_of(std::string_view cell, const Stack& stack, std::string& inferred) {
 struct Given {
   std::optional<std::int64_t> tp, pp, micro_batch;
   std::optional<Recompute> recompute;
+  std::optional<std::int64_t> tp_times_pp;
 };
 
 Given given_of(const Cells& cells) {
-  Given given{cells.count("tp"), cells.count("pp"), cells.count("micro_batch"), std::nullopt};
+  Given given{cells.count("tp"), cells.count("pp"), cells.count("micro_batch"), std::nullopt, std::nullopt};
+  if (const auto product = number_after(lower(cells.text("note")), "tpxpp=");
+      product && !given.tp && !given.pp && *product >= 1 && *product < 1e6) {
+    given.tp_times_pp = static_cast<std::int64_t>(*product);
+  }
   const std::string text = lower(cells.text("recompute"));
   if (text == "none") { given.recompute = Recompute::none; }
   if (text == "selective") { given.recompute = Recompute::selective; }
   if (text == "full") { given.recompute = Recompute::full; }
   return given;
+}
+
+std::vector<std::int64_t> divisors(std::int64_t n) {
+  std::vector<std::int64_t> all;
+  for (std::int64_t d = 1; d <= n; ++d) {
+    if (n % d == 0) { all.push_back(d); }
+  }
+  return all;
 }
 
 /// Fills in what is open with what trains fastest among what fits; what needs the least memory where nothing does.
@@ -135,7 +151,8 @@ void choose_rest(TrainRow& row, const Given& given, std::int64_t chips) {
   const auto open = [](const std::optional<std::int64_t>& value, std::initializer_list<std::int64_t> choices) {
     return value ? std::vector<std::int64_t>{*value} : std::vector<std::int64_t>(choices);
   };
-  const std::vector<std::int64_t> tps = open(given.tp, {1, 2, 4, 8, 16}), pps = open(given.pp, {1, 2, 4, 8, 16, 32}),
+  const std::vector<std::int64_t> tps = open(given.tp, {1, 2, 4, 8, 16}),
+                                  pps = given.tp_times_pp ? divisors(*given.tp_times_pp) : open(given.pp, {1, 2, 4, 8, 16, 32}),
                                   mbs = open(given.micro_batch, {1, 2, 4, 8, 16});
   const std::vector<Recompute> recomputes = given.recompute
                                                 ? std::vector<Recompute>{*given.recompute}
@@ -152,6 +169,7 @@ void choose_rest(TrainRow& row, const Given& given, std::int64_t chips) {
           l.pp = pp;
           l.micro_batch = mb;
           l.recompute = recompute;
+          if (given.tp_times_pp && tp * pp != *given.tp_times_pp) { continue; }
           if (chips % (tp * pp * l.cp) != 0) { continue; }
           l.dp = chips / (tp * pp * l.cp);
           l.sequence_parallel = l.sequence_parallel && tp > 1;
