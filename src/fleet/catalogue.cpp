@@ -311,7 +311,12 @@ const ChipType* Catalogue::chip_printed_as(std::string_view printed) const {
 std::string Catalogue::nearest_key(std::string_view key) const {
   std::vector<std::string> keys;
   for (const ChipType& c : chips) { keys.push_back(c.key); }
-  return nearest_remedy(key, keys);
+  if (std::string remedy = nearest_remedy(key, keys); !remedy.empty()) { return remedy; }
+  // "h1000" is far from every whole key, but near to the start of some.
+  std::vector<std::string> models;
+  for (const std::string& k : keys) { models.push_back(k.substr(0, k.find('-'))); }
+  const ChipType* usual = chip_like(nearest(key, models));
+  return usual == nullptr ? std::string() : "nearest: " + usual->key;
 }
 
 Result<Catalogue> read_catalogue(std::string_view yaml, std::string_view file) {

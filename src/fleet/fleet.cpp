@@ -115,13 +115,15 @@ std::string island_name(const Fleet& fleet, const std::string& key) {
   return name;
 }
 
-/// The shapes of `chips` chips over the dimensions from `at` on, none shorter than `least`; keeps the one whose longest side is least.
+std::int64_t sum(const std::vector<std::int64_t>& sides) { return std::accumulate(sides.begin(), sides.end(), std::int64_t{0}); }
+
+/// The shapes of `chips` chips over the dimensions from `at` on, none shorter than `least`; keeps the most even one: of the least sum.
 void find_shape(std::vector<std::int64_t>& shape, std::size_t at, std::int64_t chips, std::int64_t least,
                 const std::vector<std::int64_t>& limits, std::vector<std::int64_t>& best) {
   if (at + 1 == limits.size()) {
     if (chips < least || chips > limits[at]) { return; }
     shape[at] = chips;
-    if (best.empty() || shape.back() < best.back()) { best = shape; }
+    if (best.empty() || sum(shape) < sum(best)) { best = shape; }
     return;
   }
   for (std::int64_t side = least; side <= limits[at] && side * side <= chips; ++side) {  // the rest are no shorter
