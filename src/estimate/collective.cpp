@@ -101,7 +101,7 @@ Cost all_reduce_cost(Algorithm algorithm, const Place& p, double bytes) {
     case Algorithm::ring: return twice(ring_once(p));
     case Algorithm::tree: return twice(tree_once(p));
     case Algorithm::hierarchical:
-      if (p.domains == 1 || p.inside == 1) { return {}; }
+      if (p.domains == 1 || p.inside == 1 || !(p.levels || p.in.adds)) { return {}; }
       return hierarchical_sum(p, bytes);
     case Algorithm::in_network: {
       if (p.domains == 1) { return p.in.adds ? switch_sum(p) : Cost{}; }
@@ -124,7 +124,7 @@ Cost gather_cost(Algorithm algorithm, const Place& p) {
   switch (algorithm) {
     case Algorithm::ring: return ring_once(p);
     case Algorithm::hierarchical:
-      if (p.domains == 1 || p.inside == 1) { return {}; }
+      if (p.domains == 1 || p.inside == 1 || !p.levels) { return {}; }
       return beside(inside_once(p), outside_once(p));
     case Algorithm::direct: return p.domains == 1 && p.in.direct ? inside_once(p) : Cost{};
     case Algorithm::none:

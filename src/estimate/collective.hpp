@@ -34,6 +34,9 @@ struct Transport {
   double links = 1;  // factors on the chip's ChipEfficiency::links and ::network
   double network = 1;
   double latency = 1;  // factor on the latencies
+  // Gathers, scatters and sums go level by level (HCCL, XLA). NCCL does so for sums only, and only where a domain's switches add up
+  // (NVLSTree); otherwise its rings and trees pass through all ranks.
+  bool levels = true;
   auto operator<=>(const Transport&) const = default;
 };
 

@@ -19,6 +19,7 @@ void describe(V& v, Transport& t) {
   v("links", t.links, "factor on the chip's rate inside a domain");
   v("network", t.network, "factor on the chip's rate outside it");
   v("latency", t.latency, "factor on latencies");
+  v("levels", t.levels, "whether collectives go level by level; NCCL's pass through all ranks");
 }
 
 template <class V>

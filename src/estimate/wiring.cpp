@@ -152,6 +152,7 @@ std::int64_t ranks_inside(Group group, const Island& island) {
 Place place_of(Group group, const Island& island, const Transport& transport) {
   Place place;
   place.size = group.size;
+  place.levels = transport.levels;
   place.inside = island.chip.scale_up.wiring == Wiring::none ? 1 : ranks_inside(group, island);
   place.domains = group.size / place.inside;
   if (place.inside > 1) { place.in = reach_inside(place.inside, group.stride, island, transport); }

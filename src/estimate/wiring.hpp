@@ -24,6 +24,7 @@ struct Reach {
 /// A group: `inside` ranks in each of `domains` domains; `size` is their product.
 struct Place {
   std::int64_t size = 1, inside = 1, domains = 1;
+  bool levels = true;  // the transport's
   Reach in, out;
 };
 
