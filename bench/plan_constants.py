@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes constants into catalogue/chips.yaml and catalogue/stacks.yaml: `plan_fit … | bench/plan_constants.py`. Reads NAME=VALUE lines as
-plan_fit prints them (chip.KEY.FIELD, stack.KEY.FIELD, KEY may end in *), leaves other lines alone, and keeps the files' text otherwise."""
+plan_fit prints them (chip.KEY.FIELD, stack.KEY.FIELD, KEY may be several with | between and end in *), leaves other lines alone, and keeps the files' text otherwise."""
 import pathlib
 import re
 import sys
@@ -18,7 +18,7 @@ def entries(text: str):
 
 
 def matches(key: str, pattern: str) -> bool:
-    return key.startswith(pattern[:-1]) if pattern.endswith("*") else key == pattern
+    return any(key.startswith(one[:-1]) if one.endswith("*") else key == one for one in pattern.split("|"))
 
 
 def put(text: str, pattern: str, field: str, value: float, inside: str) -> str:

@@ -7,7 +7,7 @@
 //   plan_fit ROWS.csv --rows                   every row
 //   plan_fit ROWS.csv NAME=LOW:HIGH …          fits; prints NAME=VALUE lines for bench/plan_constants.py
 //
-// NAME is chip.KEY.FIELD or stack.KEY.FIELD; KEY may end in * (all chips of one family move together).
+// NAME is chip.KEY.FIELD or stack.KEY.FIELD; KEY may be several with | between and end in * (all chips of one family move together).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -99,6 +99,7 @@ double* chip_field(ChipType& chip, const std::string& field) {
 }
 double* stack_field(Stack& stack, const std::string& field) {
   if (field == "step_seconds") { return &stack.step.value; }
+  if (field == "routing_seconds") { return &stack.routing.value; }
   if (field == "links") { return &stack.transport.links; }
   if (field == "network") { return &stack.transport.network; }
   if (field == "latency") { return &stack.transport.latency; }
@@ -108,8 +109,13 @@ double* stack_field(Stack& stack, const std::string& field) {
   return nullptr;
 }
 
-bool matches(const std::string& key, const std::string& pattern) {
-  return pattern.ends_with('*') ? key.starts_with(pattern.substr(0, pattern.size() - 1)) : key == pattern;
+bool matches(const std::string& key, std::string_view patterns) {
+  while (!patterns.empty()) {
+    const std::string_view one = patterns.substr(0, patterns.find('|'));
+    if (one.ends_with('*') ? key.starts_with(one.substr(0, one.size() - 1)) : key == one) { return true; }
+    patterns.remove_prefix(std::min(patterns.size(), one.size() + 1));
+  }
+  return false;
 }
 
 Knob knob_of(Fit& fit, const std::string& text) {

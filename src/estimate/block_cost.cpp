@@ -149,13 +149,17 @@ void experts(const Model& model, const Block& block, const RankShape& shape, con
   const double tokens = shape.tokens() / tp * etp;  // of an expert-parallel rank
   const double local = std::max(1.0, as_double(f.experts) / ep);
   const double sent = tokens * as_double(f.active);
-  const double busiest = ep > 1 ? stack.imbalance : 1;
+  const double busiest = ep > 1 && !shape.balanced ? stack.imbalance : 1;
   const double m = sent * busiest / local;
   const double n = as_double(f.expert_width) / etp;
   const bool trained = shape.lora_rank == 0;
   if (f.gated) { tally.gemm(m, 2 * n, width, local, trained, cost); }
   if (!f.gated) { tally.gemm(m, n, width, local, trained, cost); }
   tally.gemm(m, width, n, local, trained, cost);
+  if (!shape.balanced) {
+    cost.compute.forward += stack.routing.value;
+    cost.compute.backward += stack.routing.value;
+  }
   // Router scores, top-k, permutation out and back, the activation between.
   tally.elementwise(tokens * as_double(f.experts) * 4 * 2, 4, cost);
   tally.elementwise(sent * width * 2 * 4, 3, cost);
@@ -254,7 +258,8 @@ void dense_ffn(const Block& block, const RankShape& shape, Tally& tally, BlockCo
   const double tokens = shape.tokens();
   const double element = bytes_of(shape.precision);
   tally.elementwise(tokens * width * element * (block.ffn.gated ? 3 : 2) + (block.ffn.bias ? tokens * width * element : 0), 1, cost);
-  cost.kept += tokens * width * element * (block.ffn.gated ? 3 : 2);
+  // What the activation reads, and its result as the next product's input.
+  cost.kept += tokens * width * ((block.ffn.gated ? 2 : 1) * element + (is_narrow(shape.precision) ? 1 : element));
 }
 
 }  // namespace

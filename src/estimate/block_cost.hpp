@@ -17,6 +17,7 @@ struct RankShape {
   Precision precision = Precision::bf16;
   bool sequence_parallel = false;
   std::int64_t lora_rank = 0;
+  bool balanced = false;
 
   [[nodiscard]] double tokens() const { return static_cast<double>(micro_batch * sequence) / static_cast<double>(cp); }
 };

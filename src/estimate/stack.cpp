@@ -31,6 +31,7 @@ void describe(V& v, Stack& s) {
   v("vendor", s.vendor);
   v("sequence_parallel", s.sequence_parallel);
   v("distributed_optimizer", s.distributed_optimizer);
+  v("interleaves", s.interleaves);
   v("flash", s.flash);
   v("score_passes", s.score_passes);
   v("gemm", s.gemm);
@@ -45,6 +46,7 @@ void describe(V& v, Stack& s) {
   v("overlap_drag", s.overlap_drag);
   v("narrow_dispatch", s.narrow_dispatch);
   v("imbalance", s.imbalance);
+  v("routing_seconds", s.routing.value);
   v("step_seconds", s.step.value);
   v("jitter", s.jitter);
   v("transport", s.transport);
@@ -72,7 +74,7 @@ struct Bound {
 std::string fault_of(const Stack& s) {
   if (!is_valid_name(s.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(s.key, 60)); }
   if (s.name.empty() || s.source.empty()) { return fmt::format("stack '{}' has no {}", s.key, s.name.empty() ? "name" : "source"); }
-  const std::array<Bound, 20> bounds{{{"score_passes", s.score_passes, 0, 100},
+  const std::array<Bound, 21> bounds{{{"routing_seconds", s.routing.value, 0, 1},{"score_passes", s.score_passes, 0, 100},
                                       {"gemm", s.gemm, 0.01, 10},
                                       {"attention", s.attention, 0.01, 10},
                                       {"elementwise", s.elementwise, 0.01, 100},

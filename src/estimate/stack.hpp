@@ -21,6 +21,7 @@ struct Stack {
   std::string vendor;              // of chips that it is the usual one for, where nothing says which was used
   bool sequence_parallel = true;   // what its users turn on: taken where a table does not say
   bool distributed_optimizer = true;
+  bool interleaves = false;  // whether a pipeline's chunks are interleaved where a table does not say
   bool flash = true;         // fused attention
   double score_passes = 10;  // passes over the scores in memory where attention is not fused
   double gemm = 1;           // factors on the chip's efficiencies
@@ -35,6 +36,7 @@ struct Stack {
   double overlap_drag = 0.1;     // how much slower computation runs while a collective runs beside it
   bool narrow_dispatch = false;  // tokens go to their experts at 8 bit where the layout is at 8 bit or less
   double imbalance = 1.1;        // busiest expert rank over the mean
+  Seconds routing{0};            // of one pass through a layer of experts that drops no token: the host waits to learn how many came
   Seconds step{0.02};            // a step's own: data, logging, gradient norm, allocator
   double jitter = 0;             // relative slowdown a doubling of the nodes: the slowest of many
   Transport transport;

@@ -62,6 +62,9 @@ BytesPerSecond network_spoken_of(std::string_view text, std::int64_t chips_per_n
   const std::string said = rows::lower(text);
   const double chips = static_cast<double>(std::max<std::int64_t>(1, chips_per_node));
   constexpr double kGigabit = 1e9 / 8;
+  // Google's A3: four 200 Gb/s cards a node behind TCPX (Google Cloud, A3 High).
+  if (rows::contains(said, "tcpx")) { return {4 * 200 * kGigabit / chips}; }
+  double most = 0;
   // "8x HDR-200", "4x200 Gb/s", "8x nvidia connectx-7 ib ndr 400gb/s": so many links a node.
   for (std::size_t at = said.find('x'); at != std::string::npos; at = said.find('x', at + 1)) {
     std::size_t start = at;
@@ -74,12 +77,14 @@ BytesPerSecond network_spoken_of(std::string_view text, std::int64_t chips_per_n
       const auto rate = said[digits] >= '0' && said[digits] <= '9' ? rows::number_after(said.substr(digits), "") : std::nullopt;
       if (rate && *rate >= 10 && *rate <= 3200 && links && *links <= 64) {
         if (rows::contains(said.substr(start > 20 ? start - 20 : 0, 20), "storage")) { break; }
-        return {*links * *rate * kGigabit / chips};
+        most = std::max(most, *links * *rate * kGigabit / chips);
+        break;
       }
       while (digits < said.size() && said[digits] >= '0' && said[digits] <= '9') { ++digits; }
       if (digits < said.size()) { ++digits; }
     }
   }
+  if (most > 0) { return {most}; }
   // Omni-Path 100: "4 omni-path links per node".
   if (const std::size_t opa = said.find(" omni-path links");
       opa != std::string::npos && opa > 0 && said[opa - 1] >= '1' && said[opa - 1] <= '9') {
