@@ -24,6 +24,15 @@ namespace {
 
 double as_double(std::int64_t n) { return static_cast<double>(n); }
 
+Passes exposed(const Passes& all, double overlap, double drag) {
+  const double part = 1 - overlap + overlap * drag;
+  return {all.forward * part, all.backward * part};
+}
+
+}  // namespace
+
+namespace estimating {
+
 RankShape shape_of(const Layout& l, const TrainRun& run) {
   return {.tp = l.tp,
           .cp = l.cp,
@@ -33,14 +42,15 @@ RankShape shape_of(const Layout& l, const TrainRun& run) {
           .sequence = run.sequence,
           .precision = l.precision,
           .sequence_parallel = l.sequence_parallel,
-          .lora_rank = run.lora_rank};
+          .lora_rank = run.lora_rank,
+          .balanced = run.balanced};
 }
 
 /// Layouts with one key share their RankCosts. Degrees stay far below the fields' widths (fault_of).
 std::uint64_t key_of(const Layout& l) {
   std::uint64_t key = static_cast<std::uint64_t>(l.tp);
   const auto add = [&](std::int64_t value, int bits) { key = key << bits | static_cast<std::uint64_t>(value); };
-  add(l.cp, 12);
+  add(l.cp, 14);
   add(l.ep, 12);
   add(l.etp, 8);
   add(l.micro_batch, 14);
@@ -48,15 +58,6 @@ std::uint64_t key_of(const Layout& l) {
   add(l.sequence_parallel ? 1 : 0, 1);
   return key;
 }
-
-Passes exposed(const Passes& all, double overlap, double drag) {
-  const double part = 1 - overlap + overlap * drag;
-  return {all.forward * part, all.backward * part};
-}
-
-}  // namespace
-
-namespace estimating {
 
 std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t chunks) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(chunks), layers / chunks);
@@ -78,11 +79,11 @@ TrainEstimator::TrainEstimator(TrainEstimator&&) noexcept = default;
 TrainEstimator& TrainEstimator::operator=(TrainEstimator&&) noexcept = default;
 
 const RankCosts& TrainEstimator::Inside::costs_of(const Layout& layout) {
-  const std::uint64_t key = key_of(layout);
+  const std::uint64_t key = estimating::key_of(layout);
   if (last != nullptr && key == last_key) { return *last; }
   auto [found, is_new] = costs_by_shape.try_emplace(key);
   if (is_new) {
-    const RankShape shape = shape_of(layout, run);
+    const RankShape shape = estimating::shape_of(layout, run);
     for (std::size_t k = 0; k < model.kinds.size(); ++k) {
       found->second.blocks[k] = block_cost(model, model.kinds[k], shape, island, stack);
     }
@@ -157,7 +158,7 @@ StageTime TrainEstimator::Inside::stage_time(const Layout& l, const StageClass& 
 double TrainEstimator::Inside::send_time(const Layout& l) const {
   if (l.pp == 1) { return 0; }
   // Ranks of a tensor-parallel group send a part each and gather on the other side (arXiv:2104.04473, section 4.1).
-  const double bytes = shape_of(l, run).tokens() * as_double(model.hidden) * 2 / as_double(l.tp);
+  const double bytes = estimating::shape_of(l, run).tokens() * as_double(model.hidden) * 2 / as_double(l.tp);
   return collective_time(Collective::send, ByteCount{bytes}, {.size = 2, .stride = l.tp * l.cp * l.dp}, island, stack.transport).time.value;
 }
 
@@ -314,18 +315,9 @@ TrainEstimator::Stage TrainEstimator::stage(const Layout& l, std::int64_t first,
   s.forward.value = time.forward();
   s.backward.value = time.backward() + end.dp_micro;
   s.step_end.value = end.dp + end.optimizer;
-  s.boundary.value = shape_of(l, in.run).tokens() * as_double(in.model.hidden) * 2 / as_double(l.tp);
+  s.boundary.value = estimating::shape_of(l, in.run).tokens() * as_double(in.model.hidden) * 2 / as_double(l.tp);
   s.memory = in.memory_of(l, cls, costs, as_double(layers * in_flight));
   return s;
-}
-
-Seconds TrainEstimator::lower_bound(std::int64_t chips, Precision precision) const {
-  const Inside& in = *inside_;
-  const ChipEfficiency& e = in.island.chip.efficiency;
-  const double best = std::max({e.gemm, e.gemm_fp8, e.gemm_fp4, e.attention}) * std::max({1.0, in.stack.gemm, in.stack.attention});
-  const double peak = std::max(best_peak(in.island.chip, precision).value, best_peak(in.island.chip, Precision::bf16).value);
-  const double passes = in.run.lora_rank > 0 ? 2 : 3;
-  return {passes * in.forward_flop_sequence * as_double(in.run.global_batch) / (as_double(chips) * peak * best)};
 }
 
 }  // namespace centrale

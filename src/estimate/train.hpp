@@ -26,8 +26,8 @@ namespace centrale {
 struct TrainRun {
   std::int64_t sequence = 0;      // tokens
   std::int64_t global_batch = 0;  // sequences a step
-  double trained = 1;             // part of the weights that is trained: LoRA's adapters only when lora_rank > 0
-  std::int64_t lora_rank = 0;
+  std::int64_t lora_rank = 0;     // 0: all weights are trained
+  bool balanced = false;          // tokens beyond an expert's capacity are dropped: no expert is busier than the mean
 };
 
 /// Bytes on the fullest chip of a stage.
@@ -78,6 +78,11 @@ class TrainEstimator {
   [[nodiscard]] Memory memory(const Layout& layout);
   /// A time that no layout with these degrees can beat, whatever its other choices: the pruning bound.
   [[nodiscard]] Seconds lower_bound(std::int64_t chips, Precision precision) const;
+  /// The same for layouts with this tp, cp, pp, dp, micro-batch and precision, whatever their ep, etp, interleave, schedule, ZeRO,
+  /// recomputation, offload and sequence-parallelism.
+  [[nodiscard]] Seconds degrees_bound(const Layout& layout);
+  /// The same where only ZeRO, its shard, recomputation and offload are open.
+  [[nodiscard]] Seconds schedule_bound(const Layout& layout);
   /// Bytes that one chip has for a job.
   [[nodiscard]] ByteCount capacity() const;
 

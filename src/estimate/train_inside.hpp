@@ -21,6 +21,10 @@ struct RankCosts {
   HeadCost head;
 };
 
+[[nodiscard]] RankShape shape_of(const Layout& layout, const TrainRun& run);
+/// Layouts with one key share their RankCosts. Degrees stay far below the fields' widths (fault_of).
+[[nodiscard]] std::uint64_t key_of(const Layout& layout);
+
 /// Stages that hold the same layers: `first` is the least of their indices.
 struct StageClass {
   std::array<std::int32_t, kKindsMax> count{};
@@ -68,6 +72,13 @@ struct TrainEstimator::Inside {
   std::unordered_map<std::uint64_t, estimating::StageCut> cuts_by_pipeline;
   std::uint64_t last_key = ~std::uint64_t{0};
   const estimating::RankCosts* last = nullptr;
+
+  /// What bounds a layout by its degrees alone (train_bound.cpp): s of one micro-batch, without and with sequence-parallelism.
+  struct Floor {
+    std::array<double, 2> whole{}, layer{};  // all layers and the head; the cheapest layer
+  };
+  std::unordered_map<std::uint64_t, Floor> floors_by_shape;
+  [[nodiscard]] const Floor& floor_of(const Layout& layout);
 
   const estimating::RankCosts& costs_of(const Layout& layout);
   const estimating::StageCut& cut_of(const Layout& layout);
