@@ -17,11 +17,11 @@ namespace {
 using Words = std::vector<std::string>;
 
 // Words that say nothing of the model: vendors, families, boxes, memory kinds.
-constexpr std::array<std::string_view, 48> kNoise{
+constexpr std::array<std::string_view, 47> kNoise{
     "nvidia",    "amd",      "intel",       "huawei",  "google", "aws", "amazon", "apple",  "baidu",  "cambricon", "hygon",  "moore",
     "threads",   "instinct", "tesla",       "geforce", "rtx",    "gtx", "quadro", "ascend", "habana", "jetson",    "agx",    "kunlun",
     "kunlunxin", "xeon",     "platinum",    "gold",    "mtt",    "dcu", "mlu",    "hgx",    "dgx",    "grace",     "hopper", "superchip",
-    "gpu",       "npu",      "accelerator", "tensor",  "r",      "oam", "hbm2",   "hbm2e",  "hbm3",   "hbm3e",     "cloud",  "ada"};
+    "gpu",       "npu",      "accelerator", "tensor",  "r",      "oam", "hbm2",   "hbm2e",  "hbm3",   "hbm3e",     "cloud"};
 // Words that make another chip of the model whose name they follow.
 constexpr std::array<std::string_view, 11> kModifiers{"ti", "super", "max", "ultra", "pro", "d", "lite", "laptop", "mobile", "nano", "nx"};
 constexpr std::array<std::string_view, 3> kForms{"sxm", "pcie", "nvl"};  // the usual one first
@@ -86,6 +86,7 @@ void add_synonyms(Words& words) {
   Words more;
   if (any_starts("v5lite") || (has("v5") && has("lite"))) { more = {"tpu", "v5e"}; }
   if (has("trillium")) { more = {"tpu", "v6e"}; }
+  if (has("tpu") && has("v6")) { more = {"v6e"}; }
   if (has("ironwood")) { more = {"tpu", "v7"}; }
   if (has("v5e") || has("v5p") || has("v6e")) { more = {"tpu"}; }
   if (any_starts("trn1")) { more = {"trainium1"}; }
