@@ -251,9 +251,10 @@ class Searcher {
       if (s_.prune && offload != Offload::activations) {
         if (has(s_.limits.recomputes, Recompute::none) && fits(l)) {
           evaluate(l);
-          return;
+          if (offload == Offload::none) { return; }
+        } else {
+          open_least_recompute(l);
         }
-        open_least_recompute(l);
       } else {
         open_every_recompute(l);
       }
