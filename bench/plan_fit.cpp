@@ -99,6 +99,8 @@ double* chip_field(ChipType& chip, const std::string& field) {
 }
 double* stack_field(Stack& stack, const std::string& field) {
   if (field == "step_seconds") { return &stack.step.value; }
+  if (field == "scan") { return &stack.scan; }
+  if (field == "attention_newer") { return &stack.attention_newer; }
   if (field == "routing_seconds") { return &stack.routing.value; }
   if (field == "links") { return &stack.transport.links; }
   if (field == "network") { return &stack.transport.network; }
@@ -141,6 +143,7 @@ Knob knob_of(Fit& fit, const std::string& text) {
     fmt::print(stderr, "{}: no such constant\n", knob.name);
     std::exit(64);
   }
+  for (double* at : knob.at) { *at = std::clamp(*knob.at.front(), knob.low, knob.high); }
   return knob;
 }
 
@@ -154,6 +157,16 @@ void report(Fit& fit, bool every) {
     if (every) {
       fmt::print("{:14} {:+7.1f}%  {:10.4g} for {:10.4g}  {} {} {}\n", fit.table.cell(s.index, "id"), e, fit.predict(s), s.measured,
                  fit.table.cell(s.index, "model_name"), to_text(s.row.layout), s.stack);
+      TrainEstimator estimator(s.row.model, s.row.island, *s.row.stack, s.row.run);
+      const StepEstimate step = estimator.estimate(s.row.layout);
+      const StepParts& p = step.parts;
+      const auto share = [&](Seconds part) { return 100 * part.value / step.step.value; };
+      fmt::print(
+          "               step {:.4g} s: forward {:.1f}% backward {:.1f}% recompute {:.1f}% head {:.1f}% tp {:.1f}% cp {:.1f}% ep {:.1f}% "
+          "pp {:.1f}% "
+          "dp {:.1f}% bubble {:.1f}% optimizer {:.1f}% other {:.1f}%; memory {:.1f} GiB\n",
+          step.step.value, share(p.forward), share(p.backward), share(p.recompute), share(p.head), share(p.tp), share(p.cp), share(p.ep),
+          share(p.pp), share(p.dp), share(p.bubble), share(p.optimizer), share(p.other), step.memory.total().value / 1073741824);
     }
   }
   const auto line = [](const std::string& name, std::vector<double> e) {

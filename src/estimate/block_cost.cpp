@@ -205,9 +205,10 @@ double attention_passes(const Mixer& mixer, const RankShape& shape, const Island
   const double cp = as_double(shape.cp);
   double forward = 0, backward = 0;
   if (stack.flash) {
+    const double rate = stack.attention * (island.chip.peak_of(Precision::fp8).value > 0 ? stack.attention_newer : 1);
     const OperatorTime f = flash_attention_time(a, island.chip), b = flash_attention_backward_time(a, island.chip);
-    forward = (std::max(f.compute.value / stack.attention, f.memory.value)) / cp + f.launch.value;
-    backward = (std::max(b.compute.value / stack.attention, b.memory.value)) / cp + b.launch.value;
+    forward = (std::max(f.compute.value / rate, f.memory.value)) / cp + f.launch.value;
+    backward = (std::max(b.compute.value / rate, b.memory.value)) / cp + b.launch.value;
     tally.count(1, 3);
     cost.kept += shape.tokens() * heads * (value * bytes_of(shape.precision) + 4);  // output and log-sum-exp
   } else {
@@ -242,7 +243,7 @@ void scan_passes(const Mixer& mixer, const RankShape& shape, const Island& islan
   const double flop = centrale::attention_flop(mixer, 0).value * shape.tokens() / as_double(shape.tp);
   // Chunks are small products: they run at about a third of what attention reaches.
   constexpr double kScan = 0.33;
-  const double forward = flop / (best_peak(chip, Precision::bf16).value * chip.efficiency.attention * stack.attention * kScan);
+  const double forward = flop / (best_peak(chip, Precision::bf16).value * chip.efficiency.attention * kScan * stack.scan);
   cost.attention += forward;
   cost.flash += forward;
   cost.compute.forward += forward;
@@ -353,6 +354,24 @@ HeadCost head_cost(const Model& model, const RankShape& shape, const Island& isl
   }
   if (model.tied) { cost.head_elements += vocab * hidden; }  // a second copy, where the last stage is not the first: train.cpp knows
   cost.kept = tokens * (vocab * 6 + hidden * element);
+  // Each multi-token prediction module is a projection of two hidden states, its blocks, and the head and loss once more
+  // (arXiv:2412.19437, section 2.2); it stands with the head.
+  const Passes one_head = cost.head;
+  for (std::int64_t i = 0; i < model.mtp_layers; ++i) {
+    BlockCost join;
+    tally.gemm(tokens, hidden / tp, 2 * hidden, 1, shape.lora_rank == 0, join);
+    cost.head += one_head;
+    cost.head += join.compute;
+    cost.kept += tokens * (vocab * 6 + 3 * hidden * element);
+    cost.head_elements += 2 * hidden * hidden / tp;
+    for (const std::uint8_t kind : model.mtp_blocks) {
+      const BlockCost block = block_cost(model, model.kinds[kind], shape, island, stack);
+      for (const Passes& passes : {block.compute, block.tp, block.cp, block.ep}) { cost.head += passes; }
+      cost.head_elements += block.dense;
+      cost.head_experts += block.expert;
+      cost.kept += block.kept;
+    }
+  }
   return cost;
 }
 

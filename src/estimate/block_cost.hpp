@@ -55,6 +55,7 @@ struct HeadCost {
   double embedding = 0;  // s, forward and backward
   Passes head;           // s
   double head_recomputed = 0;
+  double head_experts = 0;                           // weight elements of experts in prediction modules
   double embedding_elements = 0, head_elements = 0;  // weights of this rank
   double kept = 0;                                   // bytes: logits and the final norm's input, last stage
 };

@@ -103,10 +103,13 @@ OperatorTime gemm_time(const Gemm& gemm, const ChipType& chip) {
     const double cost = (waves <= 1 ? 1 : waves + kLastWave * (last - waves)) * units * tile_m * tile_n / tile.efficiency;
     if (tiled == 0 || cost < tiled) { tiled = cost; }
   }
-  const double compute = 2 * tiled * (gemm.k + e.inner) / peak;
+  // Filling and draining a tile's loop takes a time, not a number of inputs: the faster the format, the more inputs it is worth.
+  const double reference = best_peak(chip, Precision::bf16).value;
+  const double pace = reference > 0 ? std::max(1.0, best_peak(chip, gemm.precision).value / reference) : 1;
+  const double compute = 2 * tiled * (gemm.k + e.inner * pace) / peak;
   const double bytes =
       gemm.batch * (gemm.m * gemm.k * gemm.input_bytes + gemm.k * gemm.n * gemm.weight_bytes + gemm.m * gemm.n * gemm.output_bytes);
-  return sum_up(compute, stream_seconds(bytes, chip), e.launch.value);
+  return sum_up(compute, stream_seconds(bytes, chip), e.launch.value + (gemm.batch > 1 ? gemm.batch * e.batch_item.value : 0));
 }
 
 OperatorTime flash_attention_time(const AttentionShape& shape, const ChipType& chip) {
@@ -122,11 +125,20 @@ OperatorTime flash_attention_backward_time(const AttentionShape& shape, const Ch
 
 OperatorTime unfused_attention_time(const AttentionShape& shape, double passes, const ChipType& chip) {
   const double batch = shape.batch * shape.heads;
-  const OperatorTime scores =
-      gemm_time({.m = shape.queries, .n = shape.keys, .k = shape.head_dim, .batch = batch, .precision = shape.precision}, chip);
-  const OperatorTime values =
-      gemm_time({.m = shape.queries, .n = shape.value_dim, .k = shape.keys, .batch = batch, .precision = shape.precision}, chip);
-  const double softmax = stream_seconds(batch * shape.queries * shape.keys * 2 * passes, chip);
+  const double element = shape.precision == Precision::fp32 || shape.precision == Precision::tf32 ? 4 : 2;
+  const auto product = [&](double n, double k) {
+    return gemm_time({.m = shape.queries,
+                      .n = n,
+                      .k = k,
+                      .batch = batch,
+                      .precision = shape.precision,
+                      .input_bytes = element,
+                      .weight_bytes = element,
+                      .output_bytes = element},
+                     chip);
+  };
+  const OperatorTime scores = product(shape.keys, shape.head_dim), values = product(shape.value_dim, shape.keys);
+  const double softmax = stream_seconds(batch * shape.queries * shape.keys * element * passes, chip);
   return {.time = scores.time + values.time + Seconds{softmax + chip.efficiency.launch.value},
           .compute = scores.compute + values.compute,
           .memory = scores.memory + values.memory + Seconds{softmax},

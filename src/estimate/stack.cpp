@@ -36,6 +36,8 @@ void describe(V& v, Stack& s) {
   v("score_passes", s.score_passes);
   v("gemm", s.gemm);
   v("attention", s.attention);
+  v("attention_newer", s.attention_newer);
+  v("scan", s.scan);
   v("elementwise", s.elementwise);
   v("kernels", s.kernels);
   v("tp_overlap", s.tp_overlap);
@@ -74,7 +76,10 @@ struct Bound {
 std::string fault_of(const Stack& s) {
   if (!is_valid_name(s.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(s.key, 60)); }
   if (s.name.empty() || s.source.empty()) { return fmt::format("stack '{}' has no {}", s.key, s.name.empty() ? "name" : "source"); }
-  const std::array<Bound, 21> bounds{{{"routing_seconds", s.routing.value, 0, 1},{"score_passes", s.score_passes, 0, 100},
+  const std::array<Bound, 23> bounds{{{"scan", s.scan, 0.001, 100},
+                                      {"attention_newer", s.attention_newer, 0.01, 10},
+                                      {"routing_seconds", s.routing.value, 0, 1},
+                                      {"score_passes", s.score_passes, 0, 100},
                                       {"gemm", s.gemm, 0.01, 10},
                                       {"attention", s.attention, 0.01, 10},
                                       {"elementwise", s.elementwise, 0.01, 100},

@@ -26,6 +26,8 @@ struct Stack {
   double score_passes = 10;  // passes over the scores in memory where attention is not fused
   double gemm = 1;           // factors on the chip's efficiencies
   double attention = 1;
+  double attention_newer = 1;    // the same beside it on chips with 8-bit formats, where its kernels were written for those before
+  double scan = 1;               // on what state-space and delta layers' scans reach
   double elementwise = 1;        // factor on the bytes that element-wise operators move: how little is fused
   double kernels = 1;            // factor on the kernels of a layer
   double tp_overlap = 0;         // part of the tensor-parallel collectives hidden behind GEMMs

@@ -159,7 +159,8 @@ double TrainEstimator::Inside::send_time(const Layout& l) const {
   if (l.pp == 1) { return 0; }
   // Ranks of a tensor-parallel group send a part each and gather on the other side (arXiv:2104.04473, section 4.1).
   const double bytes = estimating::shape_of(l, run).tokens() * as_double(model.hidden) * 2 / as_double(l.tp);
-  return collective_time(Collective::send, ByteCount{bytes}, {.size = 2, .stride = l.tp * l.cp * l.dp}, island, stack.transport).time.value;
+  return collective_time(Collective::send, ByteCount{bytes}, {.size = l.pp, .stride = l.tp * l.cp * l.dp}, island, stack.transport)
+      .time.value;
 }
 
 TrainEstimator::Inside::StepEnd TrainEstimator::Inside::step_end(const Layout& l, const StageClass& stage, const StageTime& time,

@@ -49,6 +49,10 @@ StageWeights TrainEstimator::Inside::weights_of_stage(const Layout& l, const Sta
   const double outer =
       (stage.has_embedding ? costs.head.embedding_elements : 0) + (stage.has_head && !shared ? costs.head.head_elements : 0);
   w.dense += outer;
+  if (stage.has_head) {
+    w.expert += costs.head.head_experts;
+    if (run.lora_rank == 0) { w.trained_expert += costs.head.head_experts; }
+  }
   if (run.lora_rank == 0) { w.trained_dense += outer; }
   return w;
 }

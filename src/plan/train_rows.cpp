@@ -112,7 +112,8 @@ Precision precision_of(const Cells& cells, const ChipType& chip, std::string& in
 /// "FSDP", "ZeRO-1", "distributed optimizer", "sharding 4 stage 2".
 Zero zero_of(std::string_view cell, const Stack& stack, std::string& inferred) {
   const std::string text = lower(cell);
-  if (text.empty()) {
+  // "DDP" is said of Megatron's own data parallelism, which divides the optimizer by default, where it is not FSDP.
+  if (text.empty() || text == "ddp") {
     if (stack.distributed_optimizer) { inferred += "distributed optimizer; "; }
     return stack.distributed_optimizer ? Zero::optimizer : Zero::none;
   }
@@ -154,17 +155,19 @@ std::vector<std::int64_t> divisors(std::int64_t n) {
 /// Fills in what is open with what trains fastest among what fits; what needs the least memory where nothing does.
 void choose_rest(TrainRow& row, const Given& given, std::int64_t chips) {
   TrainEstimator estimator(row.model, row.island, *row.stack, row.run);
-  const auto open = [](const std::optional<std::int64_t>& value, std::initializer_list<std::int64_t> choices) {
-    return value ? std::vector<std::int64_t>{*value} : std::vector<std::int64_t>(choices);
-  };
-  const std::vector<std::int64_t> tps = open(given.tp, {1, 2, 4, 8, 16}),
-                                  pps = given.tp_times_pp ? divisors(*given.tp_times_pp) : open(given.pp, {1, 2, 4, 8, 16, 32}),
-                                  mbs = open(given.micro_batch, {1, 2, 4, 8, 16});
+  // Tensor parallelism stays inside a domain; pipelines are as deep as the layers divide, as people build them.
+  std::vector<std::int64_t> tps = given.tp ? std::vector<std::int64_t>{*given.tp} : divisors(std::min<std::int64_t>(row.island.domain, 16));
+  std::vector<std::int64_t> pps = given.tp_times_pp ? divisors(*given.tp_times_pp)
+                                  : given.pp        ? std::vector<std::int64_t>{*given.pp}
+                                                    : divisors(row.model.depth());
+  std::erase_if(pps, [&](std::int64_t pp) { return pp > chips; });
+  const std::vector<std::int64_t> mbs =
+      given.micro_batch ? std::vector<std::int64_t>{*given.micro_batch} : std::vector<std::int64_t>{1, 2, 4, 8, 16};
   const std::vector<Recompute> recomputes = given.recompute
                                                 ? std::vector<Recompute>{*given.recompute}
                                                 : std::vector<Recompute>{Recompute::none, Recompute::selective, Recompute::full};
   std::optional<Layout> best;
-  double best_step = 0, best_memory = 0;
+  double best_step = 0;
   bool best_fits = false;
   for (const std::int64_t tp : tps) {
     for (const std::int64_t pp : pps) {
@@ -187,15 +190,13 @@ void choose_rest(TrainRow& row, const Given& given, std::int64_t chips) {
           if (l.shard > 0 && (l.dp * l.cp) % l.shard != 0) { l.shard = 0; }
           if (!fault_of(l, row.model, row.run, row.island).empty()) { continue; }
           const StepEstimate e = estimator.estimate(l);
-          // The run was made, so it did fit: our count is given this much.
-          constexpr double kSlack = 1.15;
+          // The run was made, so it did fit: our count is given some slack, and is left aside where it refuses every choice.
+          constexpr double kSlack = 1.2;
           const bool fits = e.memory.total() <= kSlack * estimator.capacity();
-          const bool better = !best || (fits && !best_fits) ||
-                              (fits == best_fits && (fits ? e.step.value < best_step : e.memory.total().value < best_memory));
+          const bool better = !best || (fits && !best_fits) || (fits == best_fits && e.step.value < best_step);
           if (better) {
             best = l;
             best_step = e.step.value;
-            best_memory = e.memory.total().value;
             best_fits = fits;
           }
         }
