@@ -2,6 +2,7 @@
 #include "compute.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #if __has_include(<ATen/cuda/CUDAContext.h>) && defined(TRAINER_WITH_CUDA)
 #include <ATen/cuda/CUDAContext.h>
@@ -30,6 +31,10 @@ bool has_fast_bf16(const at::Device& device) {
 
 Result<Compute> open_compute(const std::string& dtype, int local_rank, int threads) {
   if (threads > 0) at::set_num_threads(threads);
+  // Every step takes and gives back the same activations. glibc would return them to the kernel each time, and fresh pages cost several
+  // times what writing them does; so it keeps them.
+  ::mallopt(M_MMAP_MAX, 0);
+  ::mallopt(M_TRIM_THRESHOLD, -1);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setBenchmarkCuDNN(false);
