@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+import calibrate
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 
@@ -28,8 +30,9 @@ AIMS = {
     "apply_per_s": (1_000_000, True),
     "durable_per_s": (20_000, True),
     "submit_slowdown_100k": (2.0, False),
+    **calibrate.AIMS,
 }
-BENCHES = {"core": bench_core}
+BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate}
 
 
 def table(figures: dict) -> str:

@@ -23,9 +23,9 @@ struct Ran {
   std::string out;
 };
 
-Ran run(const std::string& arguments) {
+Ran run(const std::string& arguments, const std::string& program = CALIBRATE_PROGRAM) {
   Ran ran;
-  FILE* const pipe = ::popen((std::string(CALIBRATE_PROGRAM) + " " + arguments + " 2>&1").c_str(), "r");
+  FILE* const pipe = ::popen((program + " " + arguments + " 2>&1").c_str(), "r");
   if (pipe == nullptr) { return ran; }
   std::array<char, 4096> buffer{};
   for (std::size_t got = 0; (got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) { ran.out.append(buffer.data(), got); }
@@ -77,6 +77,12 @@ TEST_F(Calibrate, RefusesAKeyThatNoCatalogueTakes) {
   const Ran ran = run("--key 'My Chip' --output " + file());
   EXPECT_EQ(ran.code, 65);
   EXPECT_THAT(ran.out, testing::HasSubstr("--key"));
+}
+
+TEST_F(Calibrate, IsReachedThroughCentrale) {
+  const Ran ran = run("calibrate --device gpu7 --output " + file(), CENTRALE_PROGRAM);
+  EXPECT_EQ(ran.code, 65);
+  EXPECT_THAT(ran.out, testing::HasSubstr("centrale-calibrate: --device: 'gpu7' is no device"));
 }
 
 TEST_F(Calibrate, UnknownOptionsAreAUsageError) { EXPECT_EQ(run("--qick").code, 2); }

@@ -220,6 +220,22 @@ void add_operator_commands(CLI::App& app, Context& context) {
   set_examples(*sub, {"centrale keys revoke k2"});
 }
 
+void add_calibrate(CLI::App& app, Context& context) {
+  auto asked = std::make_shared<CalibrateOptions>();
+  CLI::App* c =
+      add(app, context, "calibrate",
+          "Measure this machine and write it down as a chip that plans can be made for.\nNeeds no centre, and a machine that does "
+          "nothing else.",
+          asked, &calibrate);
+  c->add_option("--device", asked->device, "cpu (the default), cuda:0, cuda:1 and so on")->type_name("DEVICE");
+  c->add_option("--threads", asked->threads, "CPU threads that are one chip together")->check(CLI::Range(1, 4096))->type_name("N");
+  c->add_option("--ranks", asked->ranks, "most ranks that sums are measured over; 1: none")->check(CLI::Range(1, 64))->type_name("N");
+  c->add_option("--key", asked->key, "what the chip is called")->type_name("KEY");
+  c->add_option("--output", asked->output, "the chip file; KEY.yaml if not given")->type_name("FILE");
+  c->add_flag("--quick", asked->quick, "seconds instead of minutes, and coarser");
+  set_examples(*c, {"centrale calibrate", "centrale calibrate --device cuda:0 --output my-gpu.yaml", "centrale calibrate --quick --json"});
+}
+
 void add_other_commands(CLI::App& app, Context& context) {
   const auto plain = [&](const std::string& name, const std::string& text, int (*run)(Context&), const std::string& example) {
     CLI::App* c = app.add_subcommand(name, text);
@@ -314,6 +330,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_job_commands(app, context);
   add_service_commands(app, context);
   add_operator_commands(app, context);
+  add_calibrate(app, context);
   add_other_commands(app, context);
 }
 

@@ -87,6 +87,16 @@ int version(Context& context);
 int openapi(Context& context);
 int schema(Context& context);
 
+struct CalibrateOptions {
+  std::string device, key, output;  // empty: as centrale-calibrate has them
+  std::int64_t threads = 0, ranks = 0;
+  bool quick = false;
+};
+/// Becomes centrale-calibrate; returns only when that cannot be started.
+int calibrate(Context& context, const CalibrateOptions& options);
+/// Its command line, the program's name first.
+[[nodiscard]] std::vector<std::string> calibrate_words(const CalibrateOptions& options, bool json);
+
 struct TopOptions {
   bool once = false;
 };
