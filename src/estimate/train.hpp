@@ -81,7 +81,7 @@ class TrainEstimator {
   /// The same for layouts with this tp, cp, pp, dp, micro-batch and precision, whatever their ep, etp, interleave, schedule, ZeRO,
   /// recomputation, offload and sequence-parallelism.
   [[nodiscard]] Seconds degrees_bound(const Layout& layout);
-  /// The same where only ZeRO, its shard, recomputation and offload are open.
+  /// The same where only ZeRO, its shard, more recomputation and offload are open.
   [[nodiscard]] Seconds schedule_bound(const Layout& layout);
   /// Bytes that one chip has for a job.
   [[nodiscard]] ByteCount capacity() const;

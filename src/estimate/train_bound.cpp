@@ -102,11 +102,8 @@ Seconds TrainEstimator::degrees_bound(const Layout& l) {
   return {whole_step(m * least, l, in.island, in.stack)};
 }
 
-Seconds TrainEstimator::schedule_bound(const Layout& layout) {
+Seconds TrainEstimator::schedule_bound(const Layout& l) {
   Inside& in = *inside_;
-  Layout l = layout;
-  l.recompute = Recompute::none;
-  l.offload = Offload::none;
   const RankCosts& costs = in.costs_of(l);
   const double m = as_double(in.run.global_batch / (l.dp * l.micro_batch));
   double sum = 0, slowest = 0, backward = std::numeric_limits<double>::infinity(), deferred = 0;
@@ -120,7 +117,7 @@ Seconds TrainEstimator::schedule_bound(const Layout& layout) {
   double seconds = m * slowest;
   if (l.pp > 1) {
     double fill = (sum - slowest) / as_double(l.interleave);
-    // Recomputation may make another stage the slowest: the one with the most to defer is taken.
+    // More recomputation may make another stage the slowest: the one with the most to defer is taken.
     if (l.schedule == Schedule::zero_bubble) { fill *= std::max(0.0, slowest - 2 * deferred) / slowest; }
     if (l.schedule == Schedule::dual_pipe) { fill = (as_double(l.pp) / 2 - 1) * std::max(0.0, slowest + backward - 3 * deferred); }
     seconds += fill + 2 * in.send_time(l) * (m * as_double(l.interleave) * (1 - in.stack.pp_overlap) + as_double(l.pp - 1));

@@ -17,7 +17,7 @@ struct Reliability {
   bool asynchronous = true;              // chips go on as soon as their host has the copy
   BytesPerSecond copy_per_chip{20e9};    // of one chip to its host's memory, asynchronous only
   Seconds restart{600};                  // from the failure to the first step after it: noticing, replacing, loading
-  Seconds interval;                      // between checkpoints; 0: the best one
+  Seconds interval{};                    // between checkpoints; 0: the best one
 };
 
 struct Goodput {

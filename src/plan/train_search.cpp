@@ -213,13 +213,14 @@ class Searcher {
     const std::int64_t microbatches = s_.run.global_batch / (l.dp * l.micro_batch);
     for (const Schedule schedule : s_.limits.schedules) {
       l.schedule = schedule;
+      l.recompute = Recompute::none;
       const bool plain = schedule == Schedule::one_f_one_b;
       if (!plain && l.pp == 1) { continue; }
       if (schedule == Schedule::dual_pipe && l.pp % 2 != 0) { continue; }
       std::int64_t most = 1;
       if (plain && l.pp > 1 && microbatches % l.pp == 0) { most = limited(s_.limits.interleave_max, space_.depth / l.pp); }
       for (l.interleave = 1; l.interleave <= most; ++l.interleave) {
-        if (s_.prune && hopeless(s_.estimator.schedule_bound(l).value)) {
+        if (hopeless(s_.estimator.schedule_bound(l).value)) {
           ++count_.pruned;
         } else {
           open_zeros(l);
@@ -240,49 +241,59 @@ class Searcher {
     }
   }
 
-  /// Offload and recomputation only save memory, so the first combination that fits without either ends the matter. Where activations are
-  /// offloaded recomputation may also save time (fewer bytes to move), so all of its amounts are tried.
+  /// What offload adds to a step is never negative: where nothing is offloaded and nothing recomputed, offloading is of no use.
+  /// Where activations are offloaded recomputation may save time (fewer bytes to move), so that all of its amounts are tried.
   void open_offloads(Layout l) {
     for (const Offload offload : {Offload::none, Offload::optimizer, Offload::activations}) {
       if (!has(s_.limits.offloads, offload)) { continue; }
       l.offload = offload;
       l.recompute = Recompute::none;
       l.layers_recomputed = -1;
-      if (s_.prune && offload != Offload::activations) {
-        if (has(s_.limits.recomputes, Recompute::none) && fits(l)) {
-          evaluate(l);
-          if (offload == Offload::none) { return; }
-        } else {
-          open_least_recompute(l);
-        }
-      } else {
+      if (!s_.prune || offload == Offload::activations) {
         open_every_recompute(l);
+        continue;
       }
+      const bool whole = has(s_.limits.recomputes, Recompute::none) && fits(l);
+      if (whole) { evaluate(l); }
+      if (!whole || l.pp > 1) { open_recomputes(l); }
+      if (whole && offload == Offload::none) { return; }
     }
   }
 
-  void open_least_recompute(Layout l) {
+  /// Memory falls with the layers that are recomputed, and time grows: the fewest that fit. In a pipeline more of them may make another
+  /// stage the slowest, with less to wait for; they are tried as long as their bound, which only grows, allows.
+  void open_recomputes(Layout l) {
     if (has(s_.limits.recomputes, Recompute::selective)) {
       l.recompute = Recompute::selective;
-      if (fits(l)) { evaluate(l); }
+      if (!recomputing_is_hopeless(l) && fits(l)) { evaluate(l); }
     }
     if (!has(s_.limits.recomputes, Recompute::full)) { return; }
     l.recompute = Recompute::full;
+    const std::int64_t all = layers_of_a_stage(l);
+    const auto recompute = [&](std::int64_t layers) { l.layers_recomputed = layers == all ? -1 : layers; };
+    std::int64_t low = s_.limits.recompute_by_layer ? 1 : all, high = all;
+    recompute(low);
+    if (recomputing_is_hopeless(l)) { return; }
+    recompute(all);
     if (!fits(l)) { return; }
-    // Memory falls and time grows with the layers that are recomputed: the fewest that fit.
-    std::int64_t low = 1, high = layers_of_a_stage(l);  // `high` is as good as all, which fit
-    if (!s_.limits.recompute_by_layer) { low = high; }
     while (low < high) {
-      l.layers_recomputed = (low + high) / 2;
+      const std::int64_t middle = (low + high) / 2;
+      recompute(middle);
       if (fits(l)) {
-        high = l.layers_recomputed;
+        high = middle;
       } else {
-        low = l.layers_recomputed + 1;
+        low = middle + 1;
       }
     }
-    l.layers_recomputed = high == layers_of_a_stage(l) ? -1 : high;
-    evaluate(l);
+    for (std::int64_t layers = high; layers <= all; ++layers) {
+      recompute(layers);
+      if (recomputing_is_hopeless(l)) { return; }
+      evaluate(l);
+      if (l.pp == 1) { return; }
+    }
   }
+
+  [[nodiscard]] bool recomputing_is_hopeless(const Layout& l) { return hopeless(s_.estimator.schedule_bound(l).value); }
 
   void open_every_recompute(Layout l) {
     for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {

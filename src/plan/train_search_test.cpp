@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -24,7 +25,7 @@ struct Case {
 
 Case random_case(std::uint64_t seed) {
   Dice dice(seed);
-  Case c{.model = random_model(dice), .island = random_island(dice, 12), .stack = random_stack(dice), .run = {}, .limits = {}};
+  Case c{.model = random_model(dice), .island = random_island(dice, 16), .stack = random_stack(dice), .run = {}, .limits = {}};
   c.run.sequence = dice.one_of<std::int64_t>({128, 384, 1024, 2048});
   c.run.global_batch = dice.between(1, 16);
   c.run.lora_rank = dice.between(0, 7) == 0 ? 8 : 0;
@@ -106,7 +107,11 @@ void every_layout(const Case& c, const std::function<void(const Layout&)>& look)
 
 TEST(TrainSearch, FindsWhatExhaustiveEnumerationFindsBitForBit) {
   int fitting = 0, tight = 0;
-  for (std::uint64_t seed = 1; seed <= 320; ++seed) {
+  std::vector<std::uint64_t> seeds(1000);
+  std::iota(seeds.begin(), seeds.end(), 1);
+  // Where recomputing more makes another stage the slowest and the bubble smaller.
+  seeds.insert(seeds.end(), {5722, 10458, 11291, 19167, 19888});
+  for (const std::uint64_t seed : seeds) {
     const Case c = random_case(seed);
     TrainEstimator estimator(c.model, c.island, c.stack, c.run);
     const double capacity = estimator.capacity().value;
@@ -131,8 +136,8 @@ TEST(TrainSearch, FindsWhatExhaustiveEnumerationFindsBitForBit) {
     EXPECT_EQ(fault_of(found[0].layout, c.model, c.run, c.island), "") << "seed " << seed;
     EXPECT_LE(fresh.memory(found[0].layout).total().value, capacity) << "seed " << seed;
   }
-  EXPECT_GE(fitting, 200);  // the cases are not all hopeless, nor all easy
-  EXPECT_GE(tight, 100);
+  EXPECT_GE(fitting, 600);  // the cases are not all hopeless, nor all easy
+  EXPECT_GE(tight, 300);
 }
 
 TEST(TrainSearch, WithoutPruningLooksAtEveryLayoutOnce) {
