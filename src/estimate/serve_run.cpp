@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "estimate/serve_run.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <numbers>
+#include <queue>
+
+#include "base/ensure.hpp"
+
+namespace centrale {
+namespace {
+
+/// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014): the same numbers on every machine.
+class Draws {
+ public:
+  explicit Draws(std::uint64_t seed) : state_(seed) {}
+  /// In (0, 1).
+  double uniform() {
+    state_ += 0x9E3779B97F4A7C15ULL;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+    z ^= z >> 31;
+    return (static_cast<double>(z >> 11) + 0.5) * 0x1p-53;
+  }
+  double exponential() { return -std::log(uniform()); }
+  double normal() { return std::sqrt(-2 * std::log(uniform())) * std::cos(2 * std::numbers::pi * uniform()); }
+  /// Log-normal of that mean and relative deviation, at least 1.
+  double length(double mean, double spread) {
+    if (spread <= 0) { return std::max(1.0, std::round(mean)); }
+    const double variance = std::log(1 + spread * spread);
+    return std::max(1.0, std::round(mean * std::exp(std::sqrt(variance) * normal() - variance / 2)));
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+struct Request {
+  double arrival = 0, input = 0, output = 0, first = 0;
+  double left = 0;  // tokens of the prompt that are not prefilled yet
+};
+
+Quantiles quantiles(std::vector<double>& values) {
+  if (values.empty()) { return {}; }
+  std::ranges::sort(values);
+  double sum = 0;
+  for (const double v : values) { sum += v; }
+  const auto at = [&](double part) {
+    return Seconds{values[std::min(values.size() - 1, static_cast<std::size_t>(part * static_cast<double>(values.size())))]};
+  };
+  return {.mean = {sum / static_cast<double>(values.size())}, .p50 = at(0.5), .p95 = at(0.95), .p99 = at(0.99)};
+}
+
+class Player {
+ public:
+  Player(const ServeEstimator& estimator, const Traffic& traffic)
+      : estimator_(estimator), engine_(estimator.engine()), traffic_(traffic), draws_(traffic.seed) {
+    const double tokens = traffic.input + traffic.output * engine_.reserve;
+    const double held = estimator.sequences_held(tokens);
+    const double stages = static_cast<double>(estimator.layout().dp * estimator.layout().pp);
+    slots_ = std::max(1.0, std::floor(std::min(held, engine_.sequences_max * stages)));
+    run_.batch_max = slots_;
+    run_.cache_bound = held < engine_.sequences_max * stages;
+    yield_ = estimator.speculation().yield();
+    room_ = std::max(held * tokens, traffic.input + traffic.output);
+  }
+
+  ServeRun play() {
+    const auto first = traffic_.concurrency > 0 ? std::min<std::int64_t>(traffic_.requests, std::llround(traffic_.concurrency))
+                                                : (traffic_.rate > 0 ? 1 : traffic_.requests);
+    for (std::int64_t i = 0; i < first; ++i) { arrive(traffic_.rate > 0 && traffic_.concurrency <= 0 ? next_gap() : 0); }
+    for (std::int64_t i = 0; i < kServeStepsMax && finished_ < traffic_.requests; ++i) { step(); }
+    return sum_up();
+  }
+
+ private:
+  struct Leaving {
+    double count;  // of decoding iterations at which it leaves
+    std::size_t request;
+    bool operator>(const Leaving& o) const { return count != o.count ? count > o.count : request > o.request; }
+  };
+
+  double next_gap() { return draws_.exponential() / traffic_.rate; }
+
+  void arrive(double when) {
+    Request r;
+    r.arrival = when;
+    r.input = draws_.length(traffic_.input, traffic_.input_spread);
+    r.output = draws_.length(traffic_.output, traffic_.output_spread);
+    r.left = std::max(1.0, r.input * (1 - traffic_.reuse));
+    requests_.push_back(r);
+    ++issued_;
+  }
+
+  /// Lets in who has arrived, as long as there is a slot and room in the cache.
+  void admit() {
+    while (entered_ < requests_.size() && requests_[entered_].arrival <= now_) {
+      const Request& r = requests_[entered_];
+      const double needs = r.input + r.output * engine_.reserve;
+      if (active_ >= slots_ || (active_ > 0 && filled_ + needs > room_)) { return; }
+      if (engine_.batching == Batching::fixed && !decoding_.empty()) { return; }
+      filled_ += needs;
+      active_ += 1;
+      prefilling_.push_back(entered_++);
+      // The open loop's next request is drawn when the one before it is let in or waits.
+      if (traffic_.rate > 0 && traffic_.concurrency <= 0) { draw_arrivals(); }
+    }
+  }
+  void draw_arrivals() {
+    while (issued_ < traffic_.requests && requests_.back().arrival <= now_) { arrive(requests_.back().arrival + next_gap()); }
+  }
+
+  void step() {
+    if (traffic_.rate > 0 && traffic_.concurrency <= 0) { draw_arrivals(); }
+    admit();
+    if (!prefilling_.empty()) { return prefill(); }
+    if (!decoding_.empty()) { return decode(); }
+    if (entered_ < requests_.size()) { now_ = std::max(now_, requests_[entered_].arrival); }
+  }
+
+  /// One iteration with chunks of prompts in it.
+  void prefill() {
+    const double ranks = static_cast<double>(estimator_.layout().dp * estimator_.layout().pp);
+    const bool mixed = engine_.batching == Batching::mixed;
+    const double beside = mixed ? static_cast<double>(decoding_.size()) : 0;
+    double budget = std::max(engine_.tokens_max * ranks - beside, 256.0);
+    IterationWork work{.decoding = beside, .context = mean_context()};
+    std::vector<std::size_t> ready;
+    double cached = 0;
+    while (!prefilling_.empty() && budget >= 1) {
+      Request& r = requests_[prefilling_.front()];
+      const double now = traffic_.prompts_done ? 0 : std::min(r.left, budget);
+      cached += r.input - r.left;
+      r.left -= traffic_.prompts_done ? r.left : now;
+      budget -= now;
+      work.prompts += 1;
+      work.prompt_tokens += now;
+      if (r.left > 0) { break; }
+      ready.push_back(prefilling_.front());
+      prefilling_.pop_front();
+    }
+    work.prompt_context = work.prompts > 0 ? cached / work.prompts : 0;
+    const double seconds = work.prompt_tokens > 0 || beside > 0 ? estimator_.iteration(work).total().value : 0;
+    advance(seconds, mixed && beside > 0 ? 1 : 0);
+    for (const std::size_t i : ready) { start(i); }
+  }
+
+  void start(std::size_t i) {
+    Request& r = requests_[i];
+    r.first = now_;
+    if (r.output <= 1) { return finish(i); }
+    decoding_.push({count_ + std::ceil((r.output - 1) / yield_), i});
+    context_ += r.input;
+  }
+
+  /// As many iterations as nothing changes in.
+  void decode() {
+    const double batch = static_cast<double>(decoding_.size());
+    double steps = decoding_.top().count - count_;
+    const auto cost = [&](double grown) {
+      return estimator_.iteration({.decoding = batch, .context = mean_context() + grown * yield_}).total().value;
+    };
+    double seconds = cost(steps / 2);
+    const bool may_join = entered_ < requests_.size() && active_ < slots_ && engine_.batching != Batching::fixed;
+    if (may_join && requests_[entered_].arrival > now_) {
+      const double until = std::ceil((requests_[entered_].arrival - now_) / seconds);
+      if (until < steps) {
+        steps = std::max(1.0, until);
+        seconds = cost(steps / 2);
+      }
+    }
+    advance(seconds * steps, steps);
+  }
+
+  /// Moves time, and lets decoding sequences leave that are at their end.
+  void advance(double seconds, double steps) {
+    busy_ += seconds * static_cast<double>(decoding_.size());
+    now_ += seconds;
+    count_ += steps;
+    context_ += steps * yield_ * static_cast<double>(decoding_.size());
+    while (!decoding_.empty() && decoding_.top().count <= count_) {
+      const std::size_t i = decoding_.top().request;
+      decoding_.pop();
+      context_ -= requests_[i].input + std::ceil((requests_[i].output - 1) / yield_) * yield_;
+      finish(i);
+    }
+    if (decoding_.empty()) { context_ = 0; }
+  }
+
+  void finish(std::size_t i) {
+    const Request& r = requests_[i];
+    ++finished_;
+    active_ -= 1;
+    filled_ -= r.input + r.output * engine_.reserve;
+    output_ += r.output;
+    const double way = engine_.request.value + engine_.token.value * r.input + traffic_.transfer.value;
+    ttft_.push_back(r.first - r.arrival + way);
+    if (r.output > 1) { itl_.push_back((now_ - r.first) / (r.output - 1)); }
+    if (traffic_.concurrency > 0 && issued_ < traffic_.requests) { arrive(now_); }
+  }
+
+  double mean_context() const { return decoding_.empty() ? 0 : context_ / static_cast<double>(decoding_.size()); }
+
+  ServeRun sum_up() {
+    run_.ttft = quantiles(ttft_);
+    run_.itl = quantiles(itl_);
+    run_.duration = {now_};
+    if (now_ > 0) {
+      run_.output = {output_ / now_};
+      run_.requests = {static_cast<double>(finished_) / now_};
+      run_.decoding = busy_ / now_;
+    }
+    run_.typical = estimator_.iteration({.decoding = std::max(1.0, run_.decoding), .context = traffic_.input + traffic_.output / 2});
+    return run_;
+  }
+
+  const ServeEstimator& estimator_;
+  const Engine& engine_;
+  const Traffic& traffic_;
+  Draws draws_;
+  ServeRun run_;
+  double slots_ = 1, room_ = 0, yield_ = 1;
+  std::vector<Request> requests_;  // by arrival
+  std::size_t entered_ = 0;        // how many of them have been let in
+  std::int64_t issued_ = 0, finished_ = 0;
+  std::deque<std::size_t> prefilling_;
+  std::priority_queue<Leaving, std::vector<Leaving>, std::greater<>> decoding_;
+  double active_ = 0, filled_ = 0;  // sequences inside, tokens that are kept for them
+  double context_ = 0;              // tokens of all decoding sequences
+  double count_ = 0;                // decoding iterations so far
+  double now_ = 0, busy_ = 0, output_ = 0;
+  std::vector<double> ttft_, itl_;
+};
+
+}  // namespace
+
+ServeRun serve_run(const ServeEstimator& estimator, const Traffic& traffic) { return Player(estimator, traffic).play(); }
+
+ServeRun serve_run(const ServeEstimator& prefill, const ServeEstimator& decode, const Disaggregated& pools, const Traffic& traffic) {
+  // The decoding side first: it sets the pace. Requests spread evenly over its replicas.
+  Traffic decoding = traffic;
+  decoding.prompts_done = true;
+  decoding.concurrency = traffic.concurrency > 0 ? std::max(1.0, traffic.concurrency / pools.decode_replicas) : 0;
+  decoding.rate = traffic.rate / pools.decode_replicas;
+  decoding.requests = std::max<std::int64_t>(1, std::llround(static_cast<double>(traffic.requests) / pools.decode_replicas));
+  ServeRun all = serve_run(decode, decoding);
+  Traffic prompts = traffic;
+  prompts.output = 1;
+  prompts.output_spread = 0;
+  const double moved = prefill.cache_of(traffic.input).value;
+  prompts.transfer = pools.latency + Seconds{pools.transfer.value > 0 ? moved / pools.transfer.value : 0};
+  if (traffic.concurrency <= 0 && traffic.rate <= 0) { return all; }
+  // Prefill sees the requests at the rate at which the decoding side ends them.
+  double rate = traffic.concurrency > 0 ? all.requests.value * pools.decode_replicas : traffic.rate;
+  const Traffic one{.input = traffic.input, .output = 1, .reuse = traffic.reuse, .requests = 8, .transfer = {}};
+  const double most = serve_run(prefill, one).requests.value * pools.prefill_replicas;
+  const double slowed = std::min(1.0, 0.98 * most / rate);  // by prefill, where it is what bounds
+  rate *= slowed;
+  prompts.concurrency = 0;
+  prompts.rate = rate / pools.prefill_replicas;
+  prompts.requests = std::clamp<std::int64_t>(traffic.requests, 64, 512);
+  const ServeRun first = serve_run(prefill, prompts);
+  all.ttft = first.ttft;
+  all.output = all.output * (pools.decode_replicas * slowed);
+  all.requests = {rate};
+  return all;
+}
+
+}  // namespace centrale

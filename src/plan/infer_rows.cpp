@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/infer_rows.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "plan/row_cells.hpp"
+
+namespace centrale {
+namespace {
+
+// How many requests are played: benchmarks send about ten a client.
+constexpr double kPerClient = 10;
+constexpr std::int64_t kRequestsMax = 20'000;
+
+/// So many requests offline benchmarks queue: enough to fill the batch several times, at most 20 million tokens.
+double customary_requests(double tokens) { return std::clamp(2e7 / tokens, 500.0, 12'000.0); }
+
+/// Layouts to choose from where the row names none: powers of two that divide the chips.
+std::vector<ServeLayout> choices(const InferRow& row) {
+  std::vector<ServeLayout> layouts;
+  const auto chips = static_cast<std::int64_t>(std::max(1.0, row.chips));
+  for (std::int64_t tp = 1; tp <= std::min<std::int64_t>(chips, row.island.domain); tp *= 2) {
+    if (chips % tp != 0) { continue; }
+    ServeLayout layout = row.layout;
+    layout.tp = tp;
+    layouts.push_back(layout);
+  }
+  return layouts;
+}
+
+Traffic traffic_of(const InferRow& row, double replicas) {
+  Traffic traffic{.input = row.input, .output = row.output, .input_spread = row.spread, .output_spread = row.spread};
+  const double tokens = row.input + row.output;
+  double requests = customary_requests(tokens);
+  if (row.load.concurrency > 0) {
+    traffic.concurrency = std::max(1.0, row.load.concurrency / replicas);
+    requests = std::clamp(kPerClient * traffic.concurrency, 10.0, std::max(4000.0, 3 * traffic.concurrency));
+  } else if (row.load.rate > 0) {
+    traffic.rate = row.load.rate / replicas;
+    requests = 500;
+  } else if (row.load.queued > 0) {
+    requests = row.load.queued / replicas;
+  }
+  if (row.load.concurrency > 0 && row.load.rate > 0) {
+    // A rate, with a limit on how many are inside: whichever binds. Played open where it does not.
+    traffic.rate = row.load.rate / replicas;
+    traffic.concurrency = 0;
+  }
+  if (row.load.requests > 0) { requests = row.load.requests / replicas; }
+  traffic.requests = std::clamp<std::int64_t>(std::llround(requests), 1, kRequestsMax);
+  return traffic;
+}
+
+Result<RowRun> run_on(const InferRow& row, const ServeLayout& layout, const Engine& engine) {
+  const Island& island = row.island;
+  const ServeEstimator estimator(row.model, island, engine, layout, row.speculation);
+  if (estimator.memory().free.value <= 0 || estimator.sequences_held(row.input + row.output) < 1) {
+    return fail(ErrorKind::invalid, fmt::format("does not fit: {:.1f} GiB a chip for weights and work, and a request's cache, of {:.1f}",
+                                                estimator.memory().needed().value / 0x1p30, estimator.memory().capacity.value / 0x1p30));
+  }
+  RowRun result;
+  result.chips = std::max(row.chips, static_cast<double>(layout.chips()));
+  result.replicas = std::max(1.0, std::floor(result.chips / static_cast<double>(layout.chips())));
+  Traffic traffic = traffic_of(row, result.replicas);
+  if (row.load.itl_limit <= 0 && !(row.load.server && row.load.target <= 0)) {
+    if (row.load.server) {
+      traffic.rate = row.load.target / result.replicas;
+      traffic.requests = 1000;
+    }
+    result.run = serve_run(estimator, traffic);
+    return result;
+  }
+  // As many sequences as the limit allows: bisection over the number of clients.
+  const double limit = row.load.itl_limit > 0 ? row.load.itl_limit : 0.2 / 1.2;
+  double low = 1, high = std::min(4096.0, estimator.sequences_held(row.input + row.output));
+  for (int i = 0; i < 12 && high > low + 1; ++i) {
+    const double middle = std::floor((low + high) / 2);
+    traffic.concurrency = middle;
+    traffic.requests = std::llround(4 * middle);
+    (serve_run(estimator, traffic).itl.mean.value <= limit ? low : high) = middle;
+  }
+  traffic.concurrency = low;
+  traffic.requests = std::llround(6 * low);
+  result.run = serve_run(estimator, traffic);
+  return result;
+}
+
+Result<RowRun> run_pools(const InferRow& row) {
+  const Island& island = row.island;
+  const ServeEstimator prefill(row.model, island, *row.engine, row.prefill);
+  const ServeEstimator decode(row.model, island, *row.engine, row.layout, row.speculation);
+  if (prefill.memory().free.value <= 0 || decode.sequences_held(row.input + row.output) < 1) {
+    return fail(ErrorKind::invalid, "does not fit: weights, work and a request's cache need more than a chip has");
+  }
+  Disaggregated pools{.prefill_replicas = row.prefill_workers, .decode_replicas = row.decode_workers};
+  pools.transfer = island.chip.scale_out.bandwidth.value;
+  pools.latency = Seconds{2e-3};
+  RowRun result;
+  Traffic traffic = traffic_of(row, 1);
+  if (pools.decode_replicas <= 0) { pools.decode_replicas = 1; }
+  if (pools.prefill_replicas <= 0) {
+    // As many as keep up with the decoding side.
+    pools.prefill_replicas = 64;
+    const ServeRun free_run = serve_run(prefill, decode, pools, traffic);
+    const Traffic one{.input = row.input, .output = 1, .requests = 8};
+    const double each = serve_run(prefill, one).requests.value;
+    pools.prefill_replicas = std::max(1.0, std::ceil(free_run.requests.value / each / 0.9));
+  }
+  result.run = serve_run(prefill, decode, pools, traffic);
+  result.chips =
+      pools.prefill_replicas * static_cast<double>(row.prefill.chips()) + pools.decode_replicas * static_cast<double>(row.layout.chips());
+  return result;
+}
+
+/// Everything that a run depends on.
+std::string key_of(const CsvTable& table, std::size_t row) {
+  std::string key;
+  for (std::size_t i = 0; i < table.header.size(); ++i) {
+    const std::string name = rows::lower(table.header[i]);
+    if (name == "id" || name == "measured_kind" || name == "measured_value" || name == "note") { continue; }
+    key += table.rows[row].cells[i] + '\n';
+  }
+  // Of the note, what rows of one configuration share: the layout.
+  const std::string_view note = table.cell(row, "note");
+  key += note.substr(0, note.find("row="));
+  return key;
+}
+
+}  // namespace
+
+Result<RowRun> run_infer_row(const InferRow& row) {
+  if (row.disaggregated) { return run_pools(row); }
+  Engine engine = *row.engine;
+  // A beam is a sequence of its own to the cache and to the GEMMs; its prompt is prefilled once.
+  InferRow asked = row;
+  if (row.beams > 1) { asked.output = row.output * row.beams; }
+  if (row.load.batch > 0) {
+    asked.load.concurrency = row.load.batch;
+    engine.batching = Batching::fixed;
+    engine.sequences_max = std::max(engine.sequences_max, row.load.batch);
+  }
+  if (row.layout_stated) { return run_on(asked, asked.layout, engine); }
+  // The layout is not stated: the one with the most tokens a second, as those who publish choose it.
+  if (row.load.single) {
+    // One stream over several chips: layers are divided, one chip works at a time.
+    asked.layout.pp = static_cast<std::int64_t>(std::max(1.0, row.chips));
+    return run_on(asked, asked.layout, engine);
+  }
+  if (row.load.batch > 0) {
+    asked.layout.tp = static_cast<std::int64_t>(std::max(1.0, row.chips));
+    return run_on(asked, asked.layout, engine);
+  }
+  Result<RowRun> best = fail(ErrorKind::invalid, "does not fit in any layout of its chips");
+  for (const ServeLayout& layout : choices(row)) {
+    if (!fault_of(layout, row.model, row.island).empty()) { continue; }
+    Result<RowRun> run = run_on(asked, layout, engine);
+    if (!run) { continue; }
+    if (!best || run->run.output.value * run->replicas > best->run.output.value * best->replicas) { best = std::move(run); }
+  }
+  return best;
+}
+
+RowPrediction prediction_of(const InferRow& row, const Result<RowRun>& run) {
+  RowPrediction out{.kind = row.kind, .note = row.inferred};
+  if (!run) {
+    out.note += run.error().message();
+    return out;
+  }
+  const double output = run->run.output.value * run->replicas / row.beams, requests = run->run.requests.value * run->replicas;
+  if (row.kind == "output_tok_s_total") {
+    out.value = output;
+  } else if (row.kind == "output_tok_s_per_gpu") {
+    out.value = output / run->chips;
+  } else if (row.kind == "total_tok_s_total") {
+    out.value = requests * row.input + output;
+  } else if (row.kind == "total_tok_s_per_gpu") {
+    out.value = (requests * row.input + output) / run->chips;
+  } else if (row.kind == "ttft_ms") {
+    out.value = run->run.ttft.mean.value * 1e3;
+  } else if (row.kind == "itl_ms" || row.kind == "tpot_ms") {
+    out.value = run->run.itl.mean.value * 1e3 * row.beams;
+  } else if (row.kind == "req_s") {
+    out.value = requests;
+  } else {
+    out.note += fmt::format("measured_kind '{}' is not known: output_tok_s_total, output_tok_s_per_gpu, ttft_ms, itl_ms, req_s",
+                            row.kind.substr(0, 40));
+    return out;
+  }
+  out.ok = std::isfinite(out.value) && out.value > 0;
+  if (!out.ok) { out.note += "no such figure comes of this load"; }
+  while (out.note.ends_with(' ') || out.note.ends_with(';')) { out.note.pop_back(); }
+  return out;
+}
+
+std::vector<RowPrediction> predict_infer_rows(const CsvTable& table, const Catalogue& catalogue, const std::vector<Engine>& engines) {
+  std::vector<RowPrediction> predictions;
+  std::map<std::string, Result<RowRun>> runs;
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const auto row = read_infer_row(table, i, catalogue, engines);
+    if (!row) {
+      predictions.push_back({.kind = std::string(table.cell(i, "measured_kind")), .note = row.error().message()});
+      continue;
+    }
+    const std::string key = key_of(table, i);
+    auto found = runs.find(key);
+    if (found == runs.end()) { found = runs.emplace(key, run_infer_row(*row)).first; }
+    predictions.push_back(prediction_of(*row, found->second));
+  }
+  return predictions;
+}
+
+}  // namespace centrale
