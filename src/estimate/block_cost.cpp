@@ -167,7 +167,13 @@ void experts(const Model& model, const Block& block, const RankShape& shape, con
   const double payload = is_narrow(shape.precision) && stack.narrow_dispatch ? 1 : 2;
   if (shape.ep > 1) {
     const Group group{.size = shape.ep, .stride = shape.etp};
-    const double share = (ep - 1) / ep * busiest;
+    double share = (ep - 1) / ep * busiest;
+    // k experts drawn of D domains' lie in D (1 - (1 - 1/D)^k) different ones.
+    const double domains = ep * etp / std::min(ep * etp, as_double(std::max<std::int64_t>(1, island.domain)));
+    if (stack.deduplicates && domains > 1) {
+      const double k = as_double(f.active);
+      share *= std::min(1.0, domains * (1 - std::pow(1 - 1 / domains, k)) / k);
+    }
     const double out =
         collective_time(Collective::all_to_all, ByteCount{sent * width * payload * share}, group, island, stack.transport).time.value;
     const double back =

@@ -46,6 +46,8 @@ void describe(V& v, Stack& s) {
   v("pp_overlap", s.pp_overlap);
   v("dp_overlap", s.dp_overlap);
   v("overlap_drag", s.overlap_drag);
+  v("dual_pipe", s.dual_pipe);
+  v("deduplicates", s.deduplicates);
   v("narrow_dispatch", s.narrow_dispatch);
   v("imbalance", s.imbalance);
   v("routing_seconds", s.routing.value);

@@ -36,6 +36,8 @@ struct Stack {
   double pp_overlap = 0;         // of sends between stages
   double dp_overlap = 0.8;       // of gradient and weight collectives that there is computation to hide behind
   double overlap_drag = 0.1;     // how much slower computation runs while a collective runs beside it
+  bool dual_pipe = false;        // pipelines run DualPipe where a table does not say
+  bool deduplicates = false;     // a token crosses to each domain once, whatever number of its experts are there (DeepEP)
   bool narrow_dispatch = false;  // tokens go to their experts at 8 bit where the layout is at 8 bit or less
   double imbalance = 1.1;        // busiest expert rank over the mean
   Seconds routing{0};            // of one pass through a layer of experts that drops no token: the host waits to learn how many came

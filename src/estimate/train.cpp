@@ -59,11 +59,17 @@ std::uint64_t key_of(const Layout& l) {
   return key;
 }
 
-std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t chunks) {
+std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t chunks, double head) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(chunks), layers / chunks);
-  std::int64_t left = layers % chunks;
-  for (std::size_t i = 1; left > 0 && i + 1 < counts.size(); ++i, --left) { ++counts[i]; }
-  if (left > 0) { ++counts.front(); }
+  if (layers % chunks == 0) { return counts; }
+  const double share = (as_double(layers) + head) / as_double(chunks);
+  std::int64_t last = std::clamp<std::int64_t>(std::llround(share - head), 0, layers / chunks);
+  if (chunks == 1) { last = layers; }
+  counts.back() = last;
+  const std::int64_t rest = layers - last, others = chunks - 1;
+  for (std::int64_t i = 0; i < others; ++i) { counts[static_cast<std::size_t>(i)] = rest / others; }
+  // The first chunk, which embeds, is the last to get one more.
+  for (std::int64_t i = 0; i < rest % others; ++i) { ++counts[static_cast<std::size_t>(others - 1 - i)]; }
   return counts;
 }
 
@@ -73,6 +79,14 @@ TrainEstimator::TrainEstimator(const Model& model, const Island& island, const S
     : inside_(std::make_unique<Inside>(model, island, stack, run)) {
   ensure(model.kinds.size() <= estimating::kKindsMax);
   inside_->forward_flop_sequence = forward_flop(model, run.sequence).value;
+  Model bare = model;  // without its head
+  bare.vocab = 0;
+  const double layers = forward_flop(bare, run.sequence).value;
+  double head = inside_->forward_flop_sequence - layers;
+  // Each prediction module is its blocks, and the head once more.
+  const double layer = layers / as_double(std::max<std::int64_t>(1, model.depth()));
+  head += as_double(model.mtp_layers) * (head + layer * as_double(static_cast<std::int64_t>(model.mtp_blocks.size())));
+  inside_->head_layers = layer > 0 ? head / layer : 0;
 }
 TrainEstimator::~TrainEstimator() = default;
 TrainEstimator::TrainEstimator(TrainEstimator&&) noexcept = default;
@@ -98,7 +112,7 @@ const StageCut& TrainEstimator::Inside::cut_of(const Layout& layout) {
   const std::uint64_t key = static_cast<std::uint64_t>(layout.pp) << 32 | static_cast<std::uint64_t>(layout.interleave);
   auto [found, is_new] = cuts_by_pipeline.try_emplace(key);
   if (!is_new) { return found->second; }
-  const std::vector<std::int64_t> chunks = estimating::layers_of_chunks(model.depth(), layout.pp * layout.interleave);
+  const std::vector<std::int64_t> chunks = estimating::layers_of_chunks(model.depth(), layout.pp * layout.interleave, head_layers);
   std::vector<StageClass> stages(static_cast<std::size_t>(layout.pp));
   std::size_t layer = 0;
   for (std::size_t c = 0; c < chunks.size(); ++c) {

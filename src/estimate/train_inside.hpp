@@ -39,9 +39,9 @@ struct StageCut {
   std::vector<StageClass> classes;
 };
 
-/// Layers of each of pp * interleave chunks, in the order of the layers: as even as can be, the last and then the first chunk (which hold
-/// the head and the embedding) with fewer where it does not divide.
-[[nodiscard]] std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t chunks);
+/// Layers of each of pp * interleave chunks, in the order of the layers. Where they divide, all chunks are equal, as every framework cuts;
+/// where they do not, the last chunk is spared what the head and loss weigh (`head`, in layers), and the rest is as even as can be.
+[[nodiscard]] std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t chunks, double head);
 
 /// One stage class, one micro-batch: exposed seconds by part.
 struct StageTime {
@@ -68,6 +68,7 @@ struct TrainEstimator::Inside {
   Stack stack;
   TrainRun run;
   double forward_flop_sequence = 0;
+  double head_layers = 0;  // what the output matrix and prediction modules compute, in mean layers
   std::unordered_map<std::uint64_t, estimating::RankCosts> costs_by_shape;
   std::unordered_map<std::uint64_t, estimating::StageCut> cuts_by_pipeline;
   std::uint64_t last_key = ~std::uint64_t{0};

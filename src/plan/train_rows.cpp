@@ -140,7 +140,8 @@ Given given_of(const Cells& cells) {
   const std::string text = lower(cells.text("recompute"));
   if (text == "none") { given.recompute = Recompute::none; }
   if (text == "selective") { given.recompute = Recompute::selective; }
-  if (text == "full") { given.recompute = Recompute::full; }
+  // XLA's policies by name: what saves the projections' inputs alone recomputes nearly everything.
+  if (text == "full" || contains(lower(cells.text("note")), "remat qkv_proj")) { given.recompute = Recompute::full; }
   return given;
 }
 
@@ -285,6 +286,12 @@ Result<TrainRow> read_train_row(const CsvTable& table, std::size_t index, const 
   l.pp = cells.count("pp").value_or(1);
   l.interleave = cells.count("vp_interleave").value_or(1);
   l.zero = zero_of(cells.text("zero_stage/distributed_optimizer"), *row.stack, row.inferred);
+  if (l.zero == Zero::weights && l.pp > 1) {
+    // Nobody gathers for every micro-batch of a pipeline: the weights stay whole from the first to the last (arXiv:2407.21783,
+    // section 3.3.2).
+    l.zero = Zero::optimizer;
+    row.inferred += "FSDP that keeps the weights over a pipeline's micro-batches; ";
+  }
   const std::string sp = lower(cells.text("sequence_parallel"));
   l.sequence_parallel = sp.empty() ? row.stack->sequence_parallel : sp == "y";
   // Tables of Trainium count NeuronCores, two a chip.
@@ -299,6 +306,9 @@ Result<TrainRow> read_train_row(const CsvTable& table, std::size_t index, const 
   l.dp = ranks / (l.tp * l.pp * l.cp);
   l.sequence_parallel = l.sequence_parallel && l.tp > 1;
   if (l.pp == 1) { l.interleave = 1; }
+  if (l.pp > 1 && l.pp % 2 == 0 && l.interleave == 1 && (row.stack->dual_pipe || contains(note, "dualpipe"))) {
+    l.schedule = Schedule::dual_pipe;
+  }
   // Chunks that the layers do not fill: a preset written for another depth.
   while (l.interleave > 1 && l.pp * l.interleave > row.model.depth()) { --l.interleave; }
   // Expert degrees beyond what a stage has are counted over its ranks.
