@@ -7,6 +7,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "estimate/train.hpp"
@@ -52,11 +53,13 @@ struct Search {
 /// the fastest that fits stands for all, as the others only add time.
 [[nodiscard]] std::vector<Candidate> best_layouts(const Search& search, SearchCount& count);
 
-/// The layout that needs least memory, whatever its time, and what it needs; for messages.
+/// Any layout that fits, looked for among the leanest; its time bounds a search. Nothing: none fits.
+[[nodiscard]] std::optional<Layout> some_layout_that_fits(const Search& search);
+/// The layout that needs least memory, whatever its time, and what it needs; nothing where no layout can be at all.
 struct Leanest {
   Layout layout;
   Memory memory;
 };
-[[nodiscard]] Leanest leanest_layout(const Search& search);
+[[nodiscard]] std::optional<Leanest> leanest_layout(const Search& search);
 
 }  // namespace centrale::planning
