@@ -226,7 +226,7 @@ double attention_passes(const Mixer& mixer, const RankShape& shape, const Island
     tally.count(6, 8);
     // Softmax, dropout mask and dropped scores: 5 a s^2 b (arXiv:2205.05198, section 4.1).
     cost.scores = 5 * heads * as_double(shape.sequence) * shape.tokens();
-    cost.kept += cost.scores;
+    cost.kept += cost.scores + shape.tokens() * heads * value * bytes_of(shape.precision);
   }
   cost.attention += forward;
   cost.flash += forward;
