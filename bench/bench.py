@@ -25,14 +25,22 @@ def bench_core() -> dict:
     return json.loads(done.stdout)
 
 
+def bench_plan_speed() -> dict:
+    """A trillion-parameter model planned on 100,000 chips, and layouts estimated a second, on one core; Calculon beside."""
+    done = subprocess.run([BUILD / "plan_speed"], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
 # What each figure should reach: (bound, is the bound a least).
 AIMS = {
     "apply_per_s": (1_000_000, True),
     "durable_per_s": (20_000, True),
     "submit_slowdown_100k": (2.0, False),
+    "search_1t_100k_s": (1.0, False),
+    "layouts_per_s": (1_000_000, True),
     **calibrate.AIMS,
 }
-BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate}
+BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate, "plan-speed": bench_plan_speed}
 
 
 def table(figures: dict) -> str:

@@ -83,6 +83,8 @@ class TrainEstimator {
   [[nodiscard]] Seconds degrees_bound(const Layout& layout);
   /// The same where only ZeRO, its shard, more recomputation and offload are open.
   [[nodiscard]] Seconds schedule_bound(const Layout& layout);
+  /// Layers of the stage that has most: so many can be recomputed.
+  [[nodiscard]] std::int64_t largest_stage(const Layout& layout);
   /// Bytes that one chip has for a job.
   [[nodiscard]] ByteCount capacity() const;
 

@@ -52,6 +52,8 @@ const TrainEstimator::Inside::Floor& TrainEstimator::Inside::floor_of(const Layo
   auto [found, is_new] = floors_by_shape.try_emplace(estimating::key_of(l));
   Floor& floor = found->second;
   if (!is_new) { return floor; }
+  Model plain = model;
+  for (Block& block : plain.kinds) { block.ffn.experts = 0; }
   Stack instant = stack;
   instant.kernels = 0;
   const double rate = best_rate(island, stack, l.precision);
@@ -63,13 +65,11 @@ const TrainEstimator::Inside::Floor& TrainEstimator::Inside::floor_of(const Layo
     const estimating::RankShape shape = estimating::shape_of(l, run);
     RankCosts bare, light;
     for (std::size_t k = 0; k < model.kinds.size(); ++k) {
-      Block block = model.kinds[k];
-      block.ffn.experts = 0;
-      bare.blocks[k] = block_cost(model, block, shape, island, stack);
-      light.blocks[k] = block_cost(model, block, shape, island, instant);
+      bare.blocks[k] = block_cost(plain, plain.kinds[k], shape, island, stack);
+      light.blocks[k] = block_cost(plain, plain.kinds[k], shape, island, instant);
     }
-    bare.head = head_cost(model, shape, island, stack);
-    light.head = head_cost(model, shape, island, instant);
+    bare.head = head_cost(plain, shape, island, stack);
+    light.head = head_cost(plain, shape, island, instant);
     StageClass all;
     all.layers = model.depth();
     all.has_embedding = all.has_head = true;
@@ -87,6 +87,12 @@ const TrainEstimator::Inside::Floor& TrainEstimator::Inside::floor_of(const Layo
     floor.whole[parallel] = std::max(stage_time(l, all, bare).total(), stage_time(l, all, light).total() + experts);
   }
   return floor;
+}
+
+std::int64_t TrainEstimator::largest_stage(const Layout& layout) {
+  std::int64_t most = 0;
+  for (const StageClass& stage : inside_->cut_of(layout).classes) { most = std::max(most, stage.layers); }
+  return most;
 }
 
 Seconds TrainEstimator::degrees_bound(const Layout& l) {

@@ -68,6 +68,10 @@ inline Model random_model(Dice& dice) {
   for (std::int64_t i = 0; i < layers; ++i) {
     model.layers.push_back(static_cast<std::uint8_t>(dice.between(0, static_cast<std::int64_t>(model.kinds.size()) - 1)));
   }
+  if (dice.between(0, 5) == 0) {
+    model.mtp_layers = 1;
+    model.mtp_blocks = {static_cast<std::uint8_t>(model.kinds.size() - 1)};
+  }
   return model;
 }
 
@@ -105,6 +109,8 @@ inline Stack random_stack(Dice& dice) {
   stack.pp_overlap = dice.real(0, 1);
   stack.dp_overlap = dice.real(0, 0.95);
   stack.overlap_drag = dice.real(0, 0.3);
+  stack.deduplicates = dice.coin();
+  stack.routing = {dice.coin() ? dice.magnitude(1e-6, 1e-4) : 0};
   stack.narrow_dispatch = dice.coin();
   stack.imbalance = dice.real(1, 1.5);
   stack.step = {dice.magnitude(1e-6, 1e-3)};

@@ -269,7 +269,7 @@ class Searcher {
     }
     if (!has(s_.limits.recomputes, Recompute::full)) { return; }
     l.recompute = Recompute::full;
-    const std::int64_t all = layers_of_a_stage(l);
+    const std::int64_t all = s_.estimator.largest_stage(l);
     const auto recompute = [&](std::int64_t layers) { l.layers_recomputed = layers == all ? -1 : layers; };
     std::int64_t low = s_.limits.recompute_by_layer ? 1 : all, high = all;
     recompute(low);
@@ -300,18 +300,13 @@ class Searcher {
       if (!has(s_.limits.recomputes, recompute)) { continue; }
       l.recompute = recompute;
       l.layers_recomputed = -1;
-      if (fits(l)) { evaluate(l); }
+      if (!s_.prune || fits(l)) { evaluate(l); }
       if (recompute != Recompute::full || !s_.limits.recompute_by_layer) { continue; }
-      for (l.layers_recomputed = 1; l.layers_recomputed < layers_of_a_stage(l); ++l.layers_recomputed) {
-        if (fits(l)) { evaluate(l); }
+      const std::int64_t all = s_.estimator.largest_stage(l);
+      for (l.layers_recomputed = 1; l.layers_recomputed < all; ++l.layers_recomputed) {
+        if (!s_.prune || fits(l)) { evaluate(l); }
       }
     }
-  }
-
-  /// Of the stage that has most.
-  [[nodiscard]] std::int64_t layers_of_a_stage(const Layout& l) const {
-    const std::int64_t chunks = l.pp * l.interleave;
-    return (space_.depth + chunks - 1) / chunks * l.interleave;
   }
 
   bool fits(const Layout& l) {
@@ -322,7 +317,9 @@ class Searcher {
 
   void evaluate(const Layout& l) {
     ++count_.evaluated;
-    const double seconds = s_.estimator.estimate(l).step.value;
+    const StepEstimate estimate = s_.estimator.estimate(l);
+    const double seconds = estimate.step.value;
+    if (!s_.prune && estimate.memory.total().value > s_.capacity) { return; }
     const Candidate candidate{.layout = l, .seconds = seconds};
     if (s_.worst > 0 && seconds > s_.worst) { return; }
     if (best_.size() == s_.keep && !better(candidate, best_.back())) { return; }
