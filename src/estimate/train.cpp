@@ -92,6 +92,8 @@ TrainEstimator::~TrainEstimator() = default;
 TrainEstimator::TrainEstimator(TrainEstimator&&) noexcept = default;
 TrainEstimator& TrainEstimator::operator=(TrainEstimator&&) noexcept = default;
 
+void TrainEstimator::set_global_batch(std::int64_t sequences) { inside_->run.global_batch = sequences; }
+
 const RankCosts& TrainEstimator::Inside::costs_of(const Layout& layout) {
   const std::uint64_t key = estimating::key_of(layout);
   if (last != nullptr && key == last_key) { return *last; }
@@ -330,6 +332,15 @@ TrainEstimator::Stage TrainEstimator::stage(const Layout& l, std::int64_t first,
   s.forward.value = time.forward();
   s.backward.value = time.backward() + end.dp_micro;
   s.step_end.value = end.dp + end.optimizer;
+  s.optimizer.value = end.optimizer;
+  s.parts.forward.value = time.compute.forward;
+  s.parts.backward.value = time.compute.backward;
+  s.parts.recompute.value = time.recompute;
+  s.parts.head.value = time.head.forward + time.head.backward;
+  s.parts.tp.value = time.tp.forward + time.tp.backward;
+  s.parts.cp.value = time.cp.forward + time.cp.backward;
+  s.parts.ep.value = time.ep.forward + time.ep.backward;
+  s.parts.dp.value = end.dp_micro;
   s.boundary.value = estimating::shape_of(l, in.run).tokens() * as_double(in.model.hidden) * 2 / as_double(l.tp);
   s.memory = in.memory_of(l, cls, costs, as_double(layers * in_flight));
   return s;

@@ -72,6 +72,8 @@ class TrainEstimator {
   TrainEstimator(TrainEstimator&&) noexcept;
   TrainEstimator& operator=(TrainEstimator&&) noexcept;
 
+  /// Another batch, sequences: what is remembered stays of use.
+  void set_global_batch(std::int64_t sequences);
   /// The layout must have no fault (fault_of).
   [[nodiscard]] StepEstimate estimate(const Layout& layout);
   /// Memory alone: cheap enough to prune with.
@@ -92,6 +94,8 @@ class TrainEstimator {
   struct Stage {
     Seconds forward, backward;  // with their exposed collectives
     Seconds step_end;           // optimizer and what of the data-parallel collectives is exposed, once a step
+    Seconds optimizer;          // of step_end
+    StepParts parts;            // of forward and backward
     ByteCount boundary;         // activations sent to the next stage, per rank
     Memory memory;              // with `in_flight` micro-batches alive
   };
