@@ -59,17 +59,20 @@ std::uint64_t key_of(const Layout& l) {
   return key;
 }
 
-std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t chunks, double head) {
+std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t stages, std::int64_t interleave, double head) {
+  const std::int64_t chunks = stages * interleave;
   std::vector<std::int64_t> counts(static_cast<std::size_t>(chunks), layers / chunks);
   if (layers % chunks == 0) { return counts; }
-  const double share = (as_double(layers) + head) / as_double(chunks);
-  std::int64_t last = std::clamp<std::int64_t>(std::llround(share - head), 0, layers / chunks);
-  if (chunks == 1) { last = layers; }
-  counts.back() = last;
-  const std::int64_t rest = layers - last, others = chunks - 1;
-  for (std::int64_t i = 0; i < others; ++i) { counts[static_cast<std::size_t>(i)] = rest / others; }
-  // The first chunk, which embeds, is the last to get one more.
-  for (std::int64_t i = 0; i < rest % others; ++i) { ++counts[static_cast<std::size_t>(others - 1 - i)]; }
+  const double share = (as_double(layers) + head) / as_double(stages);
+  const std::int64_t last = std::clamp<std::int64_t>(std::llround(share - head), 0, layers / stages);
+  const std::int64_t rest = layers - last, others = stages - 1;
+  for (std::int64_t s = 0; s < stages; ++s) {
+    // The first stage, which embeds, is the last to get one more.
+    const std::int64_t of_stage = s == others ? last : rest / others + (s >= others - rest % others ? 1 : 0);
+    for (std::int64_t c = 0; c < interleave; ++c) {
+      counts[static_cast<std::size_t>(c * stages + s)] = of_stage / interleave + (c < of_stage % interleave ? 1 : 0);
+    }
+  }
   return counts;
 }
 
@@ -114,7 +117,7 @@ const StageCut& TrainEstimator::Inside::cut_of(const Layout& layout) {
   const std::uint64_t key = static_cast<std::uint64_t>(layout.pp) << 32 | static_cast<std::uint64_t>(layout.interleave);
   auto [found, is_new] = cuts_by_pipeline.try_emplace(key);
   if (!is_new) { return found->second; }
-  const std::vector<std::int64_t> chunks = estimating::layers_of_chunks(model.depth(), layout.pp * layout.interleave, head_layers);
+  const std::vector<std::int64_t> chunks = estimating::layers_of_chunks(model.depth(), layout.pp, layout.interleave, head_layers);
   std::vector<StageClass> stages(static_cast<std::size_t>(layout.pp));
   std::size_t layer = 0;
   for (std::size_t c = 0; c < chunks.size(); ++c) {

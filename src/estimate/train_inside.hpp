@@ -39,9 +39,9 @@ struct StageCut {
   std::vector<StageClass> classes;
 };
 
-/// Layers of each of pp * interleave chunks, in the order of the layers. Where they divide, all chunks are equal, as every framework cuts;
-/// where they do not, the last chunk is spared what the head and loss weigh (`head`, in layers), and the rest is as even as can be.
-[[nodiscard]] std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t chunks, double head);
+/// Layers of each of stages * interleave chunks, in the order of the layers. Where they divide, all chunks are equal, as every framework
+/// cuts; where they do not, the last stage is spared what the head and loss weigh (`head`, in layers), and the rest is as even as can be.
+[[nodiscard]] std::vector<std::int64_t> layers_of_chunks(std::int64_t layers, std::int64_t stages, std::int64_t interleave, double head);
 
 /// One stage class, one micro-batch: exposed seconds by part.
 struct StageTime {

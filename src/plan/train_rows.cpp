@@ -164,9 +164,17 @@ void choose_rest(TrainRow& row, const Given& given, std::int64_t chips) {
   std::erase_if(pps, [&](std::int64_t pp) { return pp > chips; });
   const std::vector<std::int64_t> mbs =
       given.micro_batch ? std::vector<std::int64_t>{*given.micro_batch} : std::vector<std::int64_t>{1, 2, 4, 8, 16};
-  const std::vector<Recompute> recomputes = given.recompute
-                                                ? std::vector<Recompute>{*given.recompute}
-                                                : std::vector<Recompute>{Recompute::none, Recompute::selective, Recompute::full};
+  // Where a table says nothing of recomputation, the run had what little made it fit: layers recomputed in quarters stand for what
+  // frameworks recompute module by module.
+  struct Recomputed {
+    Recompute what;
+    std::int64_t quarters;
+  };
+  std::vector<Recomputed> recomputes{{given.recompute.value_or(Recompute::none), 4}};
+  if (!given.recompute) {
+    recomputes.push_back({Recompute::selective, 4});
+    for (std::int64_t q = 1; q <= 4; ++q) { recomputes.push_back({Recompute::full, q}); }
+  }
   std::optional<Layout> best;
   double best_step = 0;
   bool best_fits = false;
@@ -176,13 +184,16 @@ void choose_rest(TrainRow& row, const Given& given, std::int64_t chips) {
           given.interleave_open && pp > 1 ? divisors(row.model.depth() / pp) : std::vector<std::int64_t>{row.layout.interleave};
       for (const std::int64_t mb : mbs) {
         for (std::size_t choice = 0; choice < recomputes.size() * chunks.size(); ++choice) {
-          const Recompute recompute = recomputes[choice / chunks.size()];
+          const Recomputed& recompute = recomputes[choice / chunks.size()];
           Layout l = row.layout;
           l.interleave = chunks[choice % chunks.size()];
           l.tp = tp;
           l.pp = pp;
           l.micro_batch = mb;
-          l.recompute = recompute;
+          l.recompute = recompute.what;
+          if (recompute.what == Recompute::full && recompute.quarters < 4) {
+            l.layers_recomputed = (row.model.depth() / pp * recompute.quarters + 3) / 4;
+          }
           if (given.tp_times_pp && tp * pp != *given.tp_times_pp) { continue; }
           if (chips % (tp * pp * l.cp) != 0) { continue; }
           l.dp = chips / (tp * pp * l.cp);
@@ -208,7 +219,10 @@ void choose_rest(TrainRow& row, const Given& given, std::int64_t chips) {
   if (!given.tp || !given.pp) { row.inferred += fmt::format("layout tp{} pp{}; ", best->tp, best->pp); }
   if (!given.micro_batch) { row.inferred += fmt::format("micro-batch {}; ", best->micro_batch); }
   if (given.interleave_open && best->interleave > 1) { row.inferred += fmt::format("interleave {}; ", best->interleave); }
-  if (!given.recompute) { row.inferred += fmt::format("recompute {}; ", enum_name(best->recompute)); }
+  if (!given.recompute) {
+    row.inferred += best->layers_recomputed < 0 ? fmt::format("recompute {}; ", enum_name(best->recompute))
+                                                : fmt::format("{} layers of a stage recomputed; ", best->layers_recomputed);
+  }
   row.layout = *best;
 }
 
