@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <iterator>
 #include <map>
 
 #include "simplex.hpp"
@@ -108,11 +107,17 @@ class Common {
   double fastest_ = 0, fastest_stream_ = 0;
 };
 
-/// The format that most products were measured in; the first of them where two are equal.
+/// The format that the shared constants are fitted on: what training uses, so 16 bit on a GPU.
 Precision main_precision(const Samples& samples) {
-  std::array<std::size_t, kPrecisions> count{};
-  for (const GemmSample& s : samples.gemms) { ++count[index_of(s.shape.precision)]; }
-  return static_cast<Precision>(std::distance(count.begin(), std::max_element(count.begin(), count.end())));
+  const auto measured = [&](Precision precision) {
+    return std::any_of(samples.gemms.begin(), samples.gemms.end(), [&](const GemmSample& s) { return s.shape.precision == precision; });
+  };
+  if (!samples.machine.is_cpu) {
+    for (const Precision precision : {Precision::bf16, Precision::fp16}) {
+      if (measured(precision)) { return precision; }
+    }
+  }
+  return Precision::fp32;
 }
 
 void fit_tiles(Common& common, bool is_cpu) {

@@ -120,6 +120,31 @@ TEST(Fit, TheSameSamplesGiveTheSameChip) {
   EXPECT_EQ(once->chip.efficiency.launch, again->chip.efficiency.launch);
 }
 
+TEST(Fit, OfAGpuIsMadeAt16BitAndHasAFabric) {
+  ChipType truth = ideal();
+  truth.units = {132, "invented"};
+  truth.peak[static_cast<std::size_t>(Precision::fp32)] = {{60e12}, "invented"};
+  truth.peak[static_cast<std::size_t>(Precision::bf16)] = {{900e12}, "invented"};
+  truth.memory_bandwidth = {{3e12}, "invented"};
+  truth.efficiency.tile_m = truth.efficiency.tile_n = 128;
+  truth.efficiency.batch_item = {0};
+  Samples samples = measured_on(truth, 0, 1);
+  samples.machine.is_cpu = false;
+  samples.machine.vendor = "nvidia";
+  samples.machine.name = "NVIDIA H100 80GB HBM3";
+  samples.machine.units = 132;
+  samples.machine.chips = 2;
+  const auto fit = fit_chip(samples, "gpu-measured");
+  ASSERT_TRUE(fit.has_value()) << fit.error().message();
+  EXPECT_NEAR(rate(fit->chip, Precision::bf16) / rate(truth, Precision::bf16), 1, 0.1);
+  EXPECT_THAT(fit->chip.peak[static_cast<std::size_t>(Precision::bf16)].source, testing::HasSubstr("fastest product"));
+  EXPECT_EQ(fit->chip.scale_up.wiring, Wiring::fabric);
+  EXPECT_EQ(fit->chip.scale_up.chips, 2);
+  EXPECT_NEAR(fit->chip.scale_up.bandwidth.value.value * fit->chip.efficiency.links / 3e9, 1, 0.02);
+  EXPECT_EQ(fit->chip.scale_out.bandwidth.value.value, 0);
+  EXPECT_THAT(fit->chip.power.source, testing::HasSubstr("the catalogue's h100"));
+}
+
 TEST(Fit, SaysThatThereAreTooFewSamples) {
   Samples samples = measured_on(ideal(), 0, 1);
   samples.gemms.resize(3);
