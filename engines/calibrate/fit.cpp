@@ -237,6 +237,7 @@ void name_it(const Samples& samples, const std::string& key, const std::string& 
   const ChipType* like = m.is_cpu ? known.chip("cpu-core") : known.chip_printed_as(m.name);
   const std::int64_t times = m.is_cpu ? m.units : 1;
   if (like != nullptr) {
+    if (!m.is_cpu) { chip.vendor = like->vendor; }  // libtorch calls AMD's devices cuda too
     const std::string from = fmt::format("not measured: the catalogue's {} x {}", like->key, times);
     chip.power = {like->power.value * times, from};
     chip.price_per_hour = {like->price_per_hour.value * times, from};

@@ -45,7 +45,8 @@ class Measuring {
     for (const Precision precision : precisions) {
       for (const ProductShape& shape : product_shapes(sweep, precision)) { products.push_back(shape); }
     }
-    const Precision attending = plan_.device.is_cpu() ? Precision::fp32 : Precision::bf16;
+    const bool has_bf16 = std::find(precisions.begin(), precisions.end(), Precision::bf16) != precisions.end();
+    const Precision attending = plan_.device.is_cpu() ? Precision::fp32 : has_bf16 ? Precision::bf16 : Precision::fp16;
     const std::vector<AttentionShape> attention = attention_shapes(sweep, attending);
     const std::vector<std::int64_t> sizes = stream_sizes(sweep);
     const std::size_t a_round = products.size() + sizes.size() * kStreams.size() + attention.size() + 1;
