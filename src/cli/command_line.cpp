@@ -3,40 +3,20 @@
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "cli/add_command.hpp"
 #include "cli/commands.hpp"
 #include "cli/connect.hpp"
+#include "cli/plan.hpp"
 #include "cli/write_pages.hpp"
 
 namespace centrale::cli {
 namespace {
 
-/// A command whose options live as long as the parser holds the callback that reads them.
-template <class Options>
-CLI::App* add(CLI::App& parent, Context& context, const std::string& name, const std::string& text, std::shared_ptr<Options> options,
-              int (*run)(Context&, const Options&)) {
-  CLI::App* command = parent.add_subcommand(name, text);
-  command->callback([&context, options, run, command] {
-    if (command->get_subcommands().empty()) {  // CLI11 calls the parent's after the subcommand's
-      context.chosen = [&context, options, run] { return run(context, *options); };
-    }
-  });
-  return command;
-}
-
 struct Names {
   std::vector<std::string> words;
 };
-
-CLI::Option* argument(CLI::App* command, const std::string& name, std::string& into, const std::string& text) {
-  return command->add_option(name, into, text)->required()->type_name(name);
-}
-
-CLI::Option* arguments(CLI::App* command, const std::string& name, std::vector<std::string>& into, const std::string& text) {
-  return command->add_option(name, into, text)->required()->expected(1, 10'000)->type_name(name);
-}
 
 /// --follow, --wait, --detach: one of them.
 void add_stay(CLI::App* command, Stay& stay, const std::string& until) {
@@ -330,6 +310,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_job_commands(app, context);
   add_service_commands(app, context);
   add_operator_commands(app, context);
+  add_plan_commands(app, context);
   add_calibrate(app, context);
   add_other_commands(app, context);
 }
@@ -401,7 +382,7 @@ int run_command_line(const std::vector<std::string>& words, Context& context, Ad
     if (words.empty()) { return help(); }
     return usage_error(context, "no command given", "see: centrale --help");
   }
-  if (!context.api) {
+  if (!context.api && !context.offline) {
     Result<std::unique_ptr<Api>> api = connect_api(connection);
     if (!api) { return report(context, Failure(std::move(api).error(), kExitUsage)); }
     context.api = std::move(*api);

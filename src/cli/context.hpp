@@ -35,6 +35,7 @@ struct Context {
   Style style;             // of stdout
   Style err_style;
   bool json = false;
+  bool offline = false;  // what was chosen asks no centre
   std::unique_ptr<Api> api;
   /// Seconds since the epoch.
   std::function<double()> now;

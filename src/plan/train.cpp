@@ -149,4 +149,20 @@ Result<std::vector<TrainPlan>> plan_train(const TrainRequest& request, SearchCou
   return plans;
 }
 
+Result<TrainPlan> judge_layout(const TrainRequest& request, std::size_t island, const Layout& layout) {
+  TRY(check(request));
+  TrainRequest r = request;
+  if (r.global_batch == 0) { r.global_batch = (r.batch_tokens + r.sequence / 2) / r.sequence; }
+  if (island >= r.fleet.islands.size()) { return fail(ErrorKind::invalid, fmt::format("the fleet has no island {}", island)); }
+  const Island& place = r.fleet.islands[island];
+  const TrainRun run{.sequence = r.sequence, .global_batch = r.global_batch, .lora_rank = r.lora_rank};
+  if (std::string fault = fault_of(layout, r.model, run, place); !fault.empty()) { return fail(ErrorKind::invalid, std::move(fault)); }
+  TrainEstimator estimator(r.model, place, r.stack, run);
+  TrainPlan plan = alone(r, island, {.layout = layout}, estimator);
+  plan.global_batch = r.global_batch;
+  planning::account(plan, r);
+  note(plan, r, request.global_batch == 0 ? request.batch_tokens : 0);
+  return plan;
+}
+
 }  // namespace centrale

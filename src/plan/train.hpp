@@ -106,6 +106,9 @@ struct SearchCount {
 /// which constraint fails and by how much, with ways out that were tried.
 [[nodiscard]] Result<std::vector<TrainPlan>> plan_train(const TrainRequest& request, SearchCount* count = nullptr);
 
+/// One layout of the user's on one island, whether or not it fits: `headroom` is then below 0. The error says which rule it breaks.
+[[nodiscard]] Result<TrainPlan> judge_layout(const TrainRequest& request, std::size_t island, const Layout& layout);
+
 /// The order of layouts that breaks ties: the simpler first.
 [[nodiscard]] bool simpler(const Layout& a, const Layout& b);
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the plan commands are spelled.
+#include "cli/add_command.hpp"
+#include "cli/command_line.hpp"
+#include "cli/plan.hpp"
+
+namespace centrale::cli {
+namespace {
+
+template <class Options>
+CLI::App* add_offline(CLI::App& parent, Context& context, const std::string& name, const std::string& text,
+                      std::shared_ptr<Options> options, int (*run)(Context&, const Options&)) {
+  CLI::App* command = add(parent, context, name, text, std::move(options), run);
+  command->preparse_callback([&context](std::size_t) { context.offline = true; });
+  return command;
+}
+
+void add_catalogue(CLI::App* c, KnownFiles& known) {
+  c->add_option("--catalogue", known.catalogue, "chips of your own, laid over those built in; `centrale calibrate` writes such a file")
+      ->type_name("FILE");
+}
+void add_stacks(CLI::App* c, KnownFiles& known) {
+  c->add_option("--stacks", known.stacks, "training software of your own, laid over what is built in")->type_name("FILE");
+}
+void add_engines(CLI::App* c, KnownFiles& known) {
+  c->add_option("--engines", known.engines, "serving software of your own, laid over what is built in")->type_name("FILE");
+}
+
+void add_train(CLI::App& plan, Context& context) {
+  auto o = std::make_shared<PlanTrainOptions>();
+  CLI::App* c = add_offline(plan, context, "train",
+                            "Find the layouts in which a model trains fastest on a fleet, with their memory, time, energy and cost.\n"
+                            "Numbers may end in k, M, G, T: thousands, millions and so on.",
+                            o, &plan_train_command);
+  c->add_option("--model", o->model, "a config.json, a name (centrale plan models), or a Hugging Face id")->required()->type_name("MODEL");
+  c->add_option("--fleet", o->fleet, "a fleet file, or such as h100x16384 or h100x512,mi300xx256")->required()->type_name("FLEET");
+  c->add_option("--tokens", o->tokens, "tokens to train on; without them no days, energy and cost")->type_name("N");
+  c->add_option("--batch", o->batch, "tokens of one step, such as 16M, or such as '2048 sequences'")->required()->type_name("N");
+  c->add_option("--seq", o->sequence, "tokens of a sequence")->required()->type_name("N");
+  c->add_option("--precision", o->precisions, "what may be multiplied in, such as bf16,fp8")->type_name("LIST")->capture_default_str();
+  c->add_option("--stack", o->stack, "the training software (centrale plan stacks); the chips' usual one if not given")->type_name("STACK");
+  c->add_option("--layout", o->layout, "judge this layout instead, such as 'tp8 pp16 v2 mb1 sp zero1'")->type_name("LAYOUT");
+  c->add_option("--top", o->top, "how many layouts are shown")->check(CLI::Range(1, 100))->type_name("N")->capture_default_str();
+  c->add_option("--lora", o->lora_rank, "train adapters of this rank alone")->check(CLI::Range(1, 65536))->type_name("RANK");
+  c->add_option("--margin", o->margin, "part of each chip's memory to leave free")
+      ->check(CLI::Range(0.0, 0.95))
+      ->type_name("PART")
+      ->capture_default_str();
+  c->add_option("--pue", o->pue, "what the site draws over what its computers draw")
+      ->check(CLI::Range(1.0, 10.0))
+      ->type_name("RATIO")
+      ->capture_default_str();
+  c->add_option("--chip-mtbf", o->chip_mtbf, "mean time between failures of one chip with its share of the host, such as 2000d")
+      ->type_name("SPAN");
+  c->add_option("--restart", o->restart, "from a failure to the first step after it")->type_name("SPAN");
+  c->add_option("--checkpoint-every", o->checkpoint_every, "between checkpoints; the best interval if not given")->type_name("SPAN");
+  add_catalogue(c, o->known);
+  add_stacks(c, o->known);
+  set_examples(*c, {"centrale plan train --model llama-3.1-405b --fleet h100x16384 --tokens 15.6T --batch 16M --seq 8192",
+                    "centrale plan train --model deepseek-v3 --fleet h800x2048 --batch 61M --seq 4096 --precision bf16,fp8 --top 3",
+                    "centrale plan train --model llama-3.1-70b --fleet h100x64 --batch 1M --seq 8192 --layout 'tp8 pp2 mb1 sp zero1'"});
+}
+
+void add_lists(CLI::App& plan, Context& context) {
+  auto known = std::make_shared<KnownFiles>();
+  CLI::App* c = add_offline(plan, context, "models", "List the models that are known by name.", known, &plan_models_command);
+  set_examples(*c, {"centrale plan models", "centrale plan models --json"});
+  known = std::make_shared<KnownFiles>();
+  c = add_offline(plan, context, "chips", "List the chips that are known, with their numbers.", known, &plan_chips_command);
+  add_catalogue(c, *known);
+  set_examples(*c, {"centrale plan chips", "centrale plan chips --json"});
+  known = std::make_shared<KnownFiles>();
+  c = add_offline(plan, context, "stacks", "List the training and serving software whose constants are known.", known,
+                  &plan_stacks_command);
+  add_stacks(c, *known);
+  add_engines(c, *known);
+  set_examples(*c, {"centrale plan stacks", "centrale plan stacks --json"});
+}
+
+void add_predict(CLI::App& plan, Context& context) {
+  auto o = std::make_shared<PlanPredictOptions>();
+  CLI::App* c = add_offline(plan, context, "predict",
+                            "Predict measured runs, row by row: the table goes to stdout with what was predicted beside each.\n"
+                            "A row that cannot be predicted says why in its note. The columns are described in docs/planner.md.",
+                            o, &plan_predict_command);
+  c->add_option("FILE", o->file, "a table of training or serving runs; - is standard input")->required()->type_name("FILE");
+  add_catalogue(c, o->known);
+  add_stacks(c, o->known);
+  add_engines(c, o->known);
+  set_examples(*c, {"centrale plan predict runs.csv > predicted.csv", "centrale plan predict - < runs.csv"});
+}
+
+}  // namespace
+
+void add_plan_commands(CLI::App& app, Context& context) {
+  CLI::App* plan = app.add_subcommand("plan", "Plan training and serving on any fleet, without a chip of it.");
+  plan->require_subcommand(1);
+  add_train(*plan, context);
+  add_predict(*plan, context);
+  add_lists(*plan, context);
+  set_examples(*plan, {"centrale plan train --model llama-3.1-8b --fleet h100x64 --batch 4M --seq 8192", "centrale plan models"});
+}
+
+}  // namespace centrale::cli

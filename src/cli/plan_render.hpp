@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans as text: numbers that a planner reads, and the tables of training plans. Pure.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/table.hpp"
+#include "plan/train.hpp"
+
+namespace centrale::cli {
+
+[[nodiscard]] std::string time_text(double seconds);       // "11.2 s", "340 ms", "45 µs"; "–" for 0
+[[nodiscard]] std::string memory_text(double bytes);       // "12.3 GiB"; "–" for 0
+[[nodiscard]] std::string short_count(double count);       // "1.53M", "812", "15.6T"
+[[nodiscard]] std::string tight_percent(double fraction);  // "41.3%"
+[[nodiscard]] std::string days_text(double days);          // "0.4", "54", "1,200"
+
+/// What is said of a search beside its plans.
+struct TrainPage {
+  const TrainRequest& request;
+  const std::vector<TrainPlan>& plans;
+  std::size_t width = 0;  // 0: no limit
+  Style style;
+};
+/// Layouts with what follows from them; step time by part; memory by part.
+[[nodiscard]] std::string train_tables(const TrainPage& page);
+/// What bounds the best plan, failures, notes: a line each.
+[[nodiscard]] std::string train_remarks(const TrainPage& page);
+
+}  // namespace centrale::cli

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/text.hpp"
+#include "cli/plan.hpp"
+#include "cli/plan_inputs.hpp"
+#include "cli/plan_json.hpp"
+#include "cli/plan_render.hpp"
+#include "plan/train_rows.hpp"
+
+namespace centrale::cli {
+namespace {
+
+/// What was asked, and what the answer should say about how it was read.
+struct Asked {
+  TrainRequest request;
+  std::optional<NamedLayout> layout;
+  std::vector<std::string> notes;
+};
+
+Outcome<Asked> read_options(const PlanTrainOptions& o) {
+  Asked asked;
+  TrainRequest& r = asked.request;
+  TRY_ASSIGN(r.sequence, count_of("--seq", o.sequence));
+  TRY_ASSIGN(const Batch batch, batch_of(o.batch, r.sequence));
+  r.global_batch = batch.sequences;
+  if (!batch.note.empty()) { asked.notes.push_back(batch.note); }
+  if (!o.tokens.empty()) { TRY_ASSIGN(r.tokens, quantity_of("--tokens", o.tokens)); }
+  TRY_ASSIGN(r.limits.precisions, precisions_of(o.precisions));
+  if (!o.chip_mtbf.empty()) { TRY_ASSIGN(r.reliability.chip_mtbf.value, seconds_of("--chip-mtbf", o.chip_mtbf)); }
+  if (!o.restart.empty()) { TRY_ASSIGN(r.reliability.restart.value, seconds_of("--restart", o.restart)); }
+  if (!o.checkpoint_every.empty()) { TRY_ASSIGN(r.reliability.interval.value, seconds_of("--checkpoint-every", o.checkpoint_every)); }
+  r.lora_rank = o.lora_rank;
+  r.memory_margin = o.margin;
+  r.pue = o.pue;
+  r.plans = o.top;
+  TRY_ASSIGN(const Catalogue catalogue, catalogue_of(o.known));
+  TRY_ASSIGN(const std::vector<Stack> stacks, stacks_of(o.known));
+  TRY_ASSIGN(r.model, model_of(o.model));
+  TRY_ASSIGN(r.fleet, fleet_from(o.fleet, catalogue));
+  if (o.stack.empty()) {
+    r.stack = stack_spoken_of("", r.fleet.islands.front().chip.vendor, stacks);
+  } else {
+    auto stack = stack_named(o.stack, stacks);
+    if (!stack) { return std::unexpected(Failure(std::move(stack).error(), kExitInput)); }
+    r.stack = *std::move(stack);
+  }
+  if (!o.layout.empty()) { TRY_ASSIGN(asked.layout, layout_of(o.layout, r.fleet, r.limits.precisions.front())); }
+  return asked;
+}
+
+struct Answer {
+  std::vector<TrainPlan> plans;
+  SearchCount count;
+  double seconds = 0;
+};
+
+Outcome<Answer> answer_of(const Asked& asked) {
+  const auto start = std::chrono::steady_clock::now();
+  Answer answer;
+  const TrainRequest& r = asked.request;
+  if (asked.layout) {
+    const auto& islands = r.fleet.islands;
+    const auto island = std::find_if(islands.begin(), islands.end(), [&](const Island& i) { return i.name == asked.layout->island; });
+    auto plan = judge_layout(r, static_cast<std::size_t>(island - islands.begin()), asked.layout->layout);
+    if (!plan) { return std::unexpected(Failure(std::move(plan).error(), kExitInput)); }
+    answer.plans.push_back(*std::move(plan));
+    answer.count.evaluated = 1;
+  } else {
+    auto plans = plan_train(r, &answer.count);
+    if (!plans) { return std::unexpected(Failure(std::move(plans).error(), kExitInput)); }
+    answer.plans = *std::move(plans);
+  }
+  for (TrainPlan& plan : answer.plans) { plan.notes.insert(plan.notes.begin(), asked.notes.begin(), asked.notes.end()); }
+  answer.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return answer;
+}
+
+std::string as_json(const Asked& asked, const Answer& answer) {
+  const TrainRequest& r = asked.request;
+  std::string text;
+  JsonWriter out(text);
+  out.begin_object();
+  out.key("model").text(r.model.name);
+  out.key("parameters").number(parameters(r.model));
+  out.key("fleet").text(r.fleet.name);
+  out.key("stack").text(r.stack.key);
+  out.key("sequence").number(r.sequence);
+  out.key("global_batch").number(r.global_batch);
+  out.key("tokens").number(r.tokens);
+  out.key("currency").text(r.fleet.currency);
+  out.key("search").begin_object();
+  out.key("seconds").number(answer.seconds);
+  out.key("evaluated").number(answer.count.evaluated);
+  out.key("refused").number(answer.count.refused);
+  out.key("pruned").number(answer.count.pruned);
+  out.end_object();
+  out.key("plans").begin_array();
+  for (const TrainPlan& plan : answer.plans) { write_plan(out, plan, r); }
+  out.end_array();
+  out.end_object();
+  return text;
+}
+
+std::string heading(const Asked& asked) {
+  const TrainRequest& r = asked.request;
+  std::string fleet;
+  for (const Island& island : r.fleet.islands) {
+    fleet += fmt::format("{}{} {}", fleet.empty() ? "" : " + ", format_count(island.chips), island.chip.name);
+  }
+  return fmt::format("{} ({} parameters) on {}, {}: {} sequences of {} tokens a step\n\n", printable(r.model.name),
+                     short_count(static_cast<double>(parameters(r.model))), printable(fleet), printable(r.stack.name),
+                     format_count(r.global_batch), format_count(r.sequence));
+}
+
+std::string looked_at(const Answer& answer) {
+  return fmt::format("{:<12}{} layouts estimated, {} without room, {} branches that cannot be better left out, in {}\n", "searched",
+                     format_count(answer.count.evaluated), format_count(answer.count.refused), format_count(answer.count.pruned),
+                     time_text(answer.seconds));
+}
+
+}  // namespace
+
+int plan_train_command(Context& context, const PlanTrainOptions& options) {
+  const auto asked = read_options(options);
+  if (!asked) { return report(context, asked.error()); }
+  const auto answer = answer_of(*asked);
+  if (!answer) { return report(context, answer.error()); }
+  if (context.json) {
+    print(context, as_json(*asked, *answer));
+  } else {
+    const TrainPage page{asked->request, answer->plans, context.width, context.style};
+    print(context, heading(*asked) + train_tables(page) + "\n" + train_remarks(page) + (asked->layout ? "" : looked_at(*answer)));
+  }
+  const TrainPlan& best = answer->plans.front();
+  if (best.headroom.value < 0) {  // only a layout of the user's own
+    const Memory& memory = best.parts.front().estimate.memory;
+    return report(context, Failure(Error{ErrorKind::invalid,
+                                         fmt::format("the layout needs {} a chip, {} has {}", memory_text(memory.total().value),
+                                                     asked->request.fleet.islands[best.parts.front().island].chip.key,
+                                                     memory_text(memory.total().value + best.headroom.value)),
+                                         {},
+                                         "without --layout the planner finds one that fits"},
+                                   kExitInput));
+  }
+  return kExitOk;
+}
+
+}  // namespace centrale::cli
