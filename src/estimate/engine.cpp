@@ -28,6 +28,9 @@ void describe(V& v, Engine& e) {
   v("cache", e.cache);
   v("kernel_seconds", e.kernel.value);
   v("kernels", e.kernels);
+  v("routing_kernels", e.routing_kernels);
+  v("latent_kernels", e.latent_kernels);
+  v("recurrent_kernels", e.recurrent_kernels);
   v("host_seconds", e.host.value);
   v("step_seconds", e.step.value);
   v("sequence_seconds", e.sequence.value);
@@ -65,7 +68,7 @@ struct Bound {
 std::string fault_of(const Engine& e) {
   if (!is_valid_name(e.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(e.key, 60)); }
   if (e.name.empty() || e.source.empty()) { return fmt::format("engine '{}' has no {}", e.key, e.name.empty() ? "name" : "source"); }
-  const std::array<Bound, 23> bounds{{{"gemm", e.gemm, 0.01, 10},
+  const std::array<Bound, 26> bounds{{{"gemm", e.gemm, 0.01, 10},
                                       {"weights", e.weights, 0.01, 10},
                                       {"expert_weights", e.expert_weights, 0.01, 10},
                                       {"expert_gemm", e.expert_gemm, 0.01, 10},
@@ -73,6 +76,9 @@ std::string fault_of(const Engine& e) {
                                       {"cache", e.cache, 0.01, 10},
                                       {"kernel_seconds", e.kernel.value, 0, 1},
                                       {"kernels", e.kernels, 0, 100},
+                                      {"routing_kernels", e.routing_kernels, 0, 1000},
+                                      {"latent_kernels", e.latent_kernels, 0, 1000},
+                                      {"recurrent_kernels", e.recurrent_kernels, 0, 1000},
                                       {"host_seconds", e.host.value, 0, 1},
                                       {"step_seconds", e.step.value, 0, 10},
                                       {"sequence_seconds", e.sequence.value, 0, 1},

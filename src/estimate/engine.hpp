@@ -37,6 +37,9 @@ struct Engine {
   double cache = 1;            // bandwidth at which the cache is read while decoding
   Seconds kernel{2e-6};        // of one kernel behind another, started from a graph
   double kernels = 1;          // factor on the kernels of a block: how little is fused
+  double routing_kernels = 5;  // kernels that routing adds to a block: choosing experts, sorting, gathering, adding up
+  double latent_kernels = 6;   // that MLA adds beside its GEMMs, that a recurrence (Mamba-2, gated delta) adds
+  double recurrent_kernels = 6;
   Seconds host{0};             // an iteration cannot be shorter than this much for each block: kernels that no graph starts (prompts)
   Seconds step{2e-4};          // an iteration's own: scheduling, sampling, what the chip waits for
   Seconds sequence{1e-6};      // the same for each decoding sequence
@@ -50,7 +53,7 @@ struct Engine {
   double tokens_max = 8192;    // of one iteration
   double sequences_max = 256;  // that decode at once, of one replica; of each attention-parallel rank
   double reserve = 1;          // part of a request's output that the cache is kept free for when it is let in
-  double memory = 0.9;         // of a chip's memory that the engine takes
+  double memory = 0.9;         // of a chip's memory that the engine has for weights, work and cache
   bool narrow_cache = false;   // the cache is 8 bit where the weights are 8 bit or less, unless told otherwise
   Seconds waiting{0};          // a new request joins the batch only so much later, in the mean (a slot that is freed late)
 };

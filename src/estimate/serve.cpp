@@ -17,11 +17,12 @@ namespace {
 constexpr double kStepsPerOctave = 6;
 constexpr double kTokensMax = 1 << 17;
 
-// Where compute and memory take about as long, they hide behind each other only in part: the p-norm of the two.
-constexpr double kOverlapNorm = 4;
+// Where compute and memory take about as long, they hide behind each other only in part: the 4-norm of the two.
 double roofline(double compute, double memory) {
   const double longest = std::max(compute, memory), shortest = std::min(compute, memory);
-  return longest <= 0 ? 0 : longest * std::pow(1 + std::pow(shortest / longest, kOverlapNorm), 1 / kOverlapNorm);
+  if (longest <= 0) { return 0; }
+  const double square = shortest / longest * (shortest / longest);
+  return longest * std::sqrt(std::sqrt(1 + square * square));
 }
 
 // Skinny GEMMs: libraries split the inner dimension over idle units, at this part of the rate of a large GEMM; rows are padded to one
@@ -97,6 +98,7 @@ ServeEstimator::TokenCost& ServeEstimator::TokenCost::add(const TokenCost& o, do
   experts += o.experts * times;
   elementwise += o.elementwise * times;
   collectives += o.collectives * times;
+  head += o.head * times;
   return *this;
 }
 
@@ -168,12 +170,12 @@ void ServeEstimator::add_kernels(BlockShape& shape, const Block& block) const {
   switch (shape.mixer.kind) {
     case MixerKind::none: break;
     case MixerKind::attention: shape.kernels += 3 + (shape.mixer.qk_norm ? 1 : 0); break;  // rotary and cache, attention, its reduction
-    case MixerKind::latent: shape.kernels += 6 + (shape.mixer.index_heads > 0 ? 5 : 0); break;
+    case MixerKind::latent: shape.kernels += engine_.latent_kernels * (shape.mixer.index_heads > 0 ? 2 : 1); break;
     case MixerKind::mamba2:
-    case MixerKind::delta: shape.kernels += 5; break;
+    case MixerKind::delta: shape.kernels += engine_.recurrent_kernels; break;
   }
-  if (shape.feeds) { shape.kernels += 1; }   // activation
-  if (shape.routed) { shape.kernels += 4; }  // choice, sorting, gathering, adding up
+  if (shape.feeds) { shape.kernels += 1; }  // activation
+  if (shape.routed) { shape.kernels += engine_.routing_kernels; }
   for (const Product& product : shape.products) { shape.kernels += product.input_bytes < 2 ? 0.5 : 0; }  // quantising the tokens
   // Each norm, rotary and residual reads and writes the hidden state about once.
   shape.hidden_passes = 2.0 * static_cast<double>(block.norms) + (shape.mixes ? 4 : 0) + (shape.feeds ? 4 : 0);
@@ -267,7 +269,12 @@ ServeEstimator::TokenCost ServeEstimator::cost_of_tokens(double tokens) const {
 void ServeEstimator::fill_grid() {
   const auto steps = static_cast<std::size_t>(kStepsPerOctave * std::log2(kTokensMax)) + 1;
   grid_.reserve(steps);
-  for (std::size_t i = 0; i < steps; ++i) { grid_.push_back(cost_of_tokens(std::exp2(static_cast<double>(i) / kStepsPerOctave))); }
+  for (std::size_t i = 0; i < steps; ++i) {
+    const double tokens = std::exp2(static_cast<double>(i) / kStepsPerOctave);
+    grid_.push_back(cost_of_tokens(tokens));
+    // Sampling goes over the scores a few times.
+    grid_.back().head = product_seconds(head_, tokens) + stream_time({tokens * head_.outputs * 4 * 3}, 0, island_.chip).time.value;
+  }
 }
 
 ServeEstimator::TokenCost ServeEstimator::interpolated(double tokens) const {
@@ -358,10 +365,9 @@ IterationTime ServeEstimator::iteration(const IterationWork& asked) const {
   }
   t.attention = {prompt};
   t.cache = {cache * (1 + guesses)};
-  // The output matrix sees the last token of each prompt and all tokens of decoding sequences; sampling goes over the scores a few times.
+  // The output matrix sees the last token of each prompt and all tokens of decoding sequences.
   const double scored = std::max(1.0, (work.prompts + work.decoding * drafts) / dp);
-  t.weights += Seconds{product_seconds(head_, scored) * (1 + speculation_.draft * (work.decoding > 0 ? 1 : 0))};
-  t.elementwise += stream_time({scored * head_.outputs * 4 * 3}, 0, island_.chip).time;
+  t.weights += Seconds{interpolated(scored).head * (1 + speculation_.draft * (work.decoding > 0 ? 1 : 0))};
   t.kernels = {kernels_ * engine_.kernels * engine_.kernel.value * (1 + guesses)};
   if (work.prompt_tokens > 0) {
     // No graph starts the kernels of prompts: the host must keep up.

@@ -114,6 +114,7 @@ class ServeEstimator {
   /// Parts that follow from the tokens of an iteration alone.
   struct TokenCost {
     double weights = 0, experts = 0, elementwise = 0, collectives = 0;
+    double head = 0;  // of as many scored tokens
     TokenCost& add(const TokenCost& o, double times);
   };
 

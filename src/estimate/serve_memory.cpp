@@ -8,10 +8,8 @@
 namespace centrale {
 namespace {
 
-// The driver's context, the libraries' work spaces and the captured graphs.
-constexpr double kContextBytes = 1.5e9;
 // Buffers of an iteration, in hidden states of each of its tokens: residual, norms, projections.
-constexpr double kHiddenBuffers = 6;
+constexpr double kHiddenBuffers = 3;
 
 /// Elements of one rank.
 double held(const Weight& weight, std::int64_t ways) {
@@ -61,7 +59,7 @@ void ServeEstimator::size_memory(const Model& model) {
   const double tokens = std::min(engine_.tokens_max, 16384.0);
   memory_.weights = {weights};
   memory_.activations = {tokens * 2 * (kHiddenBuffers * hidden_ + widest)};
-  memory_.reserved = {std::min(kContextBytes, 0.05 * capacity) + capacity * (1 - engine_.memory)};
+  memory_.reserved = {capacity * (1 - engine_.memory)};
   memory_.capacity = {capacity};
   memory_.free = memory_.capacity - memory_.needed();
 }

@@ -77,6 +77,9 @@ class Player {
   }
 
  private:
+  struct Mark {
+    double time = 0, output = 0, finished = 0;
+  };
   struct Leaving {
     double count;  // of decoding iterations at which it leaves
     std::size_t request;
@@ -191,15 +194,19 @@ class Player {
   }
 
   void finish(std::size_t i) {
-    const Request& r = requests_[i];
+    const Request r = requests_[i];
     ++finished_;
     active_ -= 1;
     filled_ -= r.input + r.output * engine_.reserve;
     output_ += r.output;
+    if (traffic_.concurrency > 0 && issued_ < traffic_.requests) { arrive(now_); }
+    const auto edge = static_cast<std::int64_t>(traffic_.warm * static_cast<double>(traffic_.requests));
+    if (finished_ == edge) { warm_ = {now_, output_, static_cast<double>(finished_)}; }
+    if (finished_ <= edge || finished_ > traffic_.requests - edge) { return; }
+    cold_ = {now_, output_, static_cast<double>(finished_)};
     const double way = engine_.request.value + engine_.token.value * r.input + traffic_.transfer.value;
     ttft_.push_back(r.first - r.arrival + way);
     if (r.output > 1) { itl_.push_back((now_ - r.first) / (r.output - 1)); }
-    if (traffic_.concurrency > 0 && issued_ < traffic_.requests) { arrive(now_); }
   }
 
   double mean_context() const { return decoding_.empty() ? 0 : context_ / static_cast<double>(decoding_.size()); }
@@ -208,11 +215,11 @@ class Player {
     run_.ttft = quantiles(ttft_);
     run_.itl = quantiles(itl_);
     run_.duration = {now_};
-    if (now_ > 0) {
-      run_.output = {output_ / now_};
-      run_.requests = {static_cast<double>(finished_) / now_};
-      run_.decoding = busy_ / now_;
+    if (cold_.time > warm_.time) {
+      run_.output = {(cold_.output - warm_.output) / (cold_.time - warm_.time)};
+      run_.requests = {(cold_.finished - warm_.finished) / (cold_.time - warm_.time)};
     }
+    if (now_ > 0) { run_.decoding = busy_ / now_; }
     run_.typical = estimator_.iteration({.decoding = std::max(1.0, run_.decoding), .context = traffic_.input + traffic_.output / 2});
     return run_;
   }
@@ -232,6 +239,7 @@ class Player {
   double context_ = 0;              // tokens of all decoding sequences
   double count_ = 0;                // decoding iterations so far
   double now_ = 0, busy_ = 0, output_ = 0;
+  Mark warm_, cold_;  // what the figures are taken between
   std::vector<double> ttft_, itl_;
 };
 

@@ -19,6 +19,7 @@ struct Traffic {
   double concurrency = 0;       // so many clients, each with one request at a time; 0: by rate
   double rate = 0;              // requests a second, Poisson; 0 with concurrency 0: all at once
   std::int64_t requests = 100;  // how many there are
+  double warm = 0;              // part of them that is left out of the figures at the start, and as much at the end: a long run's middle
   std::uint64_t seed = 1;       // of arrivals and lengths
   Seconds transfer{0};          // added to each first token: the cache's way from prefill to decode
   bool prompts_done = false;    // prompts come prefilled: the decoding side of disaggregation
