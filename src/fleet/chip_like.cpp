@@ -163,16 +163,19 @@ std::string form_of_chip(const ChipType& chip) {
   return {};
 }
 
-bool holds(const ChipType& chip, const std::vector<int>& memories) {
+/// 2: it has one of these sizes as printed; 1: about that, as datasheets mix 1000 and 1024 and tools print what is left of it.
+int holds(const ChipType& chip, const std::vector<int>& memories) {
   const auto bytes = static_cast<double>(chip.memory.value.value);
-  return std::any_of(memories.begin(), memories.end(), [&](int gb) {
-    // Datasheets mix 1000 and 1024, and tools print what is left of it.
-    return std::abs(bytes / 1e9 / gb - 1) < 0.04 || std::abs(bytes / 1073741824.0 / gb - 1) < 0.04;
-  });
+  int best = 0;
+  for (const int gb : memories) {
+    const double away = std::min(std::abs(bytes / 1e9 / gb - 1), std::abs(bytes / 1073741824.0 / gb - 1));
+    best = std::max(best, away < 0.005 ? 2 : away < 0.04 ? 1 : 0);
+  }
+  return best;
 }
 
 /// The greater is the better answer.
-using Score = std::tuple<std::size_t, int, int, int, int, std::int64_t>;
+using Score = std::tuple<std::size_t, int, int, int, int, int, std::int64_t>;
 
 Score score_of(const Wanted& wanted, const ChipType& chip) {
   std::size_t words = matched(wanted, model_words(chip.key));
@@ -182,8 +185,11 @@ Score score_of(const Wanted& wanted, const ChipType& chip) {
   const std::string form = form_of_chip(chip);
   const int form_fits = wanted.form.empty() || form.empty() ? 0 : (wanted.form == form ? 1 : -1);
   const auto usual = std::find(kForms.begin(), kForms.end(), form) - kForms.begin();
-  const bool bare = form.empty() && words_of(chip.key).size() <= 1;
-  return {words, form_fits, holds(chip, wanted.memories) ? 1 : 0, bare ? 1 : 0, -static_cast<int>(usual), chip.memory.value.value};
+  const Words key = words_of(chip.key);
+  const bool bare = form.empty() && key.size() <= 1;
+  // A size in the key marks the unusual one, unless all of them have one (V100, A100): then the largest is meant.
+  const bool sized = std::any_of(key.begin(), key.end(), [](const std::string& word) { return gigabytes(word).has_value(); });
+  return {words, form_fits, holds(chip, wanted.memories), bare ? 1 : 0, -static_cast<int>(usual), sized ? 0 : 1, chip.memory.value.value};
 }
 
 }  // namespace
