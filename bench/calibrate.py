@@ -23,8 +23,9 @@ SHAPES = [
     ((768, 2, 12, 4, 2048, 2048), 4, 256, 8),
 ]
 ROUNDS = 4
+WINDOW_S = 0.3  # the kernel counts in hundredths of a second: in less time a part of the cores says nothing
 WAIT_S = 20  # before each run, for others to be done
-QUIET = 0.05  # of the cores that other programs may take while a step counts as measured
+QUIET = 0.05  # of the cores that other programs may take in a window that counts
 
 
 def config(shape: tuple) -> dict:
@@ -57,32 +58,38 @@ def wait_for_quiet(limit_s: float) -> None:
             return
 
 
-def train(build: pathlib.Path, folder: pathlib.Path, model: pathlib.Path, shape: tuple, batch: int, sequence: int, steps: int) -> tuple:
-    """Seconds of the median step of one run, and the part of the cores that others took meanwhile; the first two steps warm up."""
+def train(build: pathlib.Path, folder: pathlib.Path, model: pathlib.Path, shape: tuple, batch: int, sequence: int, steps: int) -> list:
+    """One run, in windows of a few steps: seconds a step, and the part of the cores that others took. The first two steps warm up."""
     command = [build / "centrale-trainer", "train", "--model", model, "--data", DATA, "--tokenizer", folder / f"tokens-{shape[5]}",
                "--steps", steps + 2, "--batch", batch, "--micro-batch", batch, "--seq", sequence, "--lr", "1e-3", "--dtype", "fp32",
                "--threads", THREADS, "--checkpoints", folder / "run", "--eval-fraction", "0"]
     wait_for_quiet(WAIT_S)
-    ends = []
+    ends = []  # of each step: when, and core-seconds of all, of the busy, of the trainer
     with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as trainer:
         for line in trainer.stdout:
             if "tokens_per_s" in line:
-                ends.append(time.perf_counter())
-            if len(ends) == 2:
-                before, own = core_seconds(), own_seconds(trainer.pid)
+                ends.append((time.perf_counter(), *core_seconds(), own_seconds(trainer.pid)))
             if len(ends) == steps + 2:
-                after, own = core_seconds(), own_seconds(trainer.pid) - own
                 trainer.kill()  # not the checkpoint, not the evaluation
     assert len(ends) == steps + 2, f"the trainer made {len(ends)} steps of {steps + 2}"
-    spans = sorted(b - a for a, b in zip(ends[1:], ends[2:]))
-    others = max(0.0, after[1] - before[1] - own) / max(after[0] - before[0], 1e-9)
-    return spans[len(spans) // 2], others
+    windows, first = [], 1
+    for last in range(2, len(ends)):
+        span = [b - a for a, b in zip(ends[first], ends[last])]
+        if span[0] >= WINDOW_S:
+            windows.append((span[0] / (last - first), max(0.0, span[2] - span[3]) / span[1]))
+            first = last
+    return windows
 
 
 def measured(runs: list) -> tuple:
-    """The median of the runs that were left alone; without any, the run that was left alone most."""
-    quiet = sorted(run for run in runs if run[1] <= QUIET)
-    return quiet[len(quiet) // 2] if quiet else min(runs, key=lambda run: run[1])
+    """As centrale-calibrate has it: of a run the median of the windows in which others left the cores alone, of the runs the fastest, since
+    whatever else the machine (or the host of a virtual one) does only adds time. Without such a window, the one that was left alone most."""
+    medians = []
+    for windows in runs:
+        quiet = sorted(window for window in windows if window[1] <= QUIET)
+        if quiet:
+            medians.append(quiet[len(quiet) // 2])
+    return min(medians) if medians else min((window for windows in runs for window in windows), key=lambda window: window[1])
 
 
 def calibrate(build: pathlib.Path, chip: pathlib.Path) -> dict:
