@@ -83,6 +83,8 @@ struct TrainEstimator::Inside {
 
   const estimating::RankCosts& costs_of(const Layout& layout);
   const estimating::StageCut& cut_of(const Layout& layout);
+  /// What each stage holds, one by one.
+  [[nodiscard]] std::vector<estimating::StageClass> stages_of(const Layout& layout) const;
   [[nodiscard]] estimating::StageTime stage_time(const Layout& layout, const estimating::StageClass& stage,
                                                  const estimating::RankCosts& costs) const;
   [[nodiscard]] estimating::StageWeights weights_of_stage(const Layout& layout, const estimating::StageClass& stage,
@@ -94,6 +96,12 @@ struct TrainEstimator::Inside {
     double dp = 0;         // s a step, exposed
     double dp_micro = 0;   // s a micro-batch, exposed (sharded weights)
     double optimizer = 0;  // s a step
+    // What the two above are made of: weights gathered before forward, gradients reduced after backward.
+    struct Part {
+      double exposed = 0, hidden = 0;  // s
+      bool each_micro_batch = false;
+    };
+    Part gather, reduce;
   };
   [[nodiscard]] StepEnd step_end(const Layout& layout, const estimating::StageClass& stage, const estimating::StageTime& time,
                                  const estimating::StageWeights& weights) const;
