@@ -60,7 +60,6 @@ std::string fault_of(const Layout& l, const Model& model, const TrainRun& run, c
   if (l.schedule != Schedule::one_f_one_b && (l.interleave > 1 || l.pp == 1)) {
     return fmt::format("{} wants a pipeline that is not interleaved", enum_name(l.schedule));
   }
-  if (l.schedule == Schedule::dual_pipe && l.pp % 2 != 0) { return "dual-pipe wants an even pipeline"; }
   if (l.ep > 1 && (experts == 0 || experts % l.ep != 0)) { return fmt::format("ep {} does not divide {} experts", l.ep, experts); }
   const std::int64_t ranks = l.tp * l.cp * l.dp;
   if (l.etp > l.tp || ranks % (l.ep * l.etp) != 0) {
@@ -73,6 +72,12 @@ std::string fault_of(const Layout& l, const Model& model, const TrainRun& run, c
   if (l.shard > 0 && (l.dp * l.cp) % l.shard != 0) { return fmt::format("shard {} does not divide dp x cp {}", l.shard, l.dp * l.cp); }
   if (l.zero >= Zero::gradients && l.pp > 1 && l.zero != Zero::weights) { return "ZeRO-2 reduces every micro-batch: not with a pipeline"; }
   const std::int64_t microbatches = run.global_batch / (l.dp * l.micro_batch);
+  if (!feeds(l.schedule, l.pp, microbatches)) {
+    return l.schedule == Schedule::dual_pipe
+               ? fmt::format("dual-pipe wants an even pipeline and an even number of at least {} micro-batches, there are {}", 2 * l.pp,
+                             microbatches)
+               : fmt::format("zero-bubble wants at least {} micro-batches, there are {}", l.pp, microbatches);
+  }
   if (l.interleave > 1 && microbatches % l.pp != 0) {
     return fmt::format("interleaved pipelines want micro-batches ({}) in multiples of pp {}", microbatches, l.pp);
   }

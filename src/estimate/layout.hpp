@@ -47,6 +47,14 @@ struct Layout {
   bool operator==(const Layout&) const = default;
 };
 
+/// Whether so many micro-batches feed a pipeline of `pp` stages as a schedule wants: DualPipe feeds both ends, each with enough to fill it
+/// (arXiv:2412.19437, section 3.2.1), from an even number of stages; ZB-H1 fills it once.
+[[nodiscard]] constexpr bool feeds(Schedule schedule, std::int64_t pp, std::int64_t microbatches) {
+  if (schedule == Schedule::one_f_one_b) { return true; }
+  if (schedule == Schedule::zero_bubble) { return pp > 1 && microbatches >= pp; }
+  return pp > 1 && pp % 2 == 0 && microbatches >= 2 * pp && microbatches % 2 == 0;
+}
+
 /// "tp8 pp16 dp128 cp2 ep8 v2 mb1 zero1 recompute=full"; parts that are 1 or none are left out.
 [[nodiscard]] std::string to_text(const Layout& layout);
 

@@ -113,10 +113,7 @@ const RankCosts& TrainEstimator::Inside::costs_of(const Layout& layout) {
   return *last;
 }
 
-const StageCut& TrainEstimator::Inside::cut_of(const Layout& layout) {
-  const std::uint64_t key = static_cast<std::uint64_t>(layout.pp) << 32 | static_cast<std::uint64_t>(layout.interleave);
-  auto [found, is_new] = cuts_by_pipeline.try_emplace(key);
-  if (!is_new) { return found->second; }
+std::vector<StageClass> TrainEstimator::Inside::stages_of(const Layout& layout) const {
   const std::vector<std::int64_t> chunks = estimating::layers_of_chunks(model.depth(), layout.pp, layout.interleave, head_layers);
   std::vector<StageClass> stages(static_cast<std::size_t>(layout.pp));
   std::size_t layer = 0;
@@ -127,6 +124,14 @@ const StageCut& TrainEstimator::Inside::cut_of(const Layout& layout) {
   }
   stages.front().has_embedding = true;
   stages.back().has_head = true;
+  return stages;
+}
+
+const StageCut& TrainEstimator::Inside::cut_of(const Layout& layout) {
+  const std::uint64_t key = static_cast<std::uint64_t>(layout.pp) << 32 | static_cast<std::uint64_t>(layout.interleave);
+  auto [found, is_new] = cuts_by_pipeline.try_emplace(key);
+  if (!is_new) { return found->second; }
+  std::vector<StageClass> stages = stages_of(layout);
   for (std::size_t s = 0; s < stages.size(); ++s) {
     auto& classes = found->second.classes;
     const auto same = std::find_if(classes.begin(), classes.end(), [&](const StageClass& c) {
@@ -149,11 +154,13 @@ StageTime TrainEstimator::Inside::stage_time(const Layout& l, const StageClass& 
                             : l.layers_recomputed < 0
                                 ? 1
                                 : std::min(1.0, as_double(l.layers_recomputed) / as_double(std::max<std::int64_t>(1, stage.layers)));
+  // Products hide collectives piece by piece through the domain's own memory accesses; across its edge nothing does.
+  const double tp_overlap = l.tp <= island.domain ? stack.tp_overlap : 0;
   for (std::size_t k = 0; k < model.kinds.size(); ++k) {
     if (stage.count[k] == 0) { continue; }
     const BlockCost& b = costs.blocks[k];
     const double count = stage.count[k];
-    const Passes tp = exposed(b.tp, stack.tp_overlap, stack.overlap_drag);
+    const Passes tp = exposed(b.tp, tp_overlap, stack.overlap_drag);
     // DualPipe runs one micro-batch's computation beside another's all-to-all (arXiv:2412.19437, figure 4).
     Passes ep = exposed(b.ep, stack.ep_overlap, stack.overlap_drag);
     if (l.schedule == Schedule::dual_pipe) {
@@ -198,9 +205,11 @@ TrainEstimator::Inside::StepEnd TrainEstimator::Inside::step_end(const Layout& l
   };
   const double layers = as_double(std::max<std::int64_t>(1, stage.layers));
   // What `beside` hides of a collective; the first layer's part waits for nothing to hide behind.
-  const auto shown = [&](double collective, double beside) {
-    const double hidden = std::min(collective * (1 - 1 / layers), stack.dp_overlap * beside);
-    return collective - hidden + stack.overlap_drag * hidden;
+  const auto shown = [&](StepEnd::Part& part, double collective, double beside, bool each_micro_batch) {
+    part.hidden = std::min(collective * (1 - 1 / layers), stack.dp_overlap * beside);
+    part.exposed = collective - part.hidden + stack.overlap_drag * part.hidden;
+    part.each_micro_batch = each_micro_batch;
+    return part.exposed;
   };
   if (l.zero == Zero::weights) {
     const double gather =
@@ -209,7 +218,7 @@ TrainEstimator::Inside::StepEnd TrainEstimator::Inside::step_end(const Layout& l
                            over(Collective::all_reduce, trained / as_double(shard), stack.gradient_bytes, far) +
                            over(Collective::reduce_scatter, w.trained_expert, stack.gradient_bytes, expert_group);
     const double again = gather;
-    end.dp_micro = shown(gather, time.forward()) + shown(again + scatter, time.backward());
+    end.dp_micro = shown(end.gather, gather, time.forward(), true) + shown(end.reduce, again + scatter, time.backward(), true);
   } else {
     const bool sharded = l.zero != Zero::none;
     const Collective reduce = sharded ? Collective::reduce_scatter : Collective::all_reduce;
@@ -220,10 +229,10 @@ TrainEstimator::Inside::StepEnd TrainEstimator::Inside::step_end(const Layout& l
                                : over(Collective::all_gather, trained, element, near) +
                                      over(Collective::all_gather, w.trained_expert, element, expert_group);
     if (l.zero == Zero::gradients) {
-      end.dp_micro = shown(down, time.backward());
-      end.dp = shown(up, time.forward());
+      end.dp_micro = shown(end.reduce, down, time.backward(), true);
+      end.dp = shown(end.gather, up, time.forward(), false);
     } else {
-      end.dp = shown(down, time.backward()) + shown(up, time.forward());
+      end.dp = shown(end.reduce, down, time.backward(), false) + shown(end.gather, up, time.forward(), false);
     }
   }
   // Adam: reads gradient, master and moments, writes those three and the weight.
@@ -301,7 +310,9 @@ StepEstimate TrainEstimator::estimate(const Layout& l) {
   p.optimizer.value = end.optimizer;
   if (l.offload == Offload::activations) {
     constexpr double kHostLink = 25e9;
-    const double bytes = in.memory_of(l, *pace, costs, as_double(pace->layers)).activations.value;
+    Layout kept = l;
+    kept.offload = Offload::none;
+    const double bytes = in.memory_of(kept, *pace, costs, as_double(pace->layers)).activations.value;
     p.other.value += m * std::max(0.0, 2 * bytes / kHostLink - slowest_total);
   }
   const double nodes = as_double(l.chips()) / as_double(std::max<std::int64_t>(1, in.island.chips_per_node));

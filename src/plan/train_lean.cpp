@@ -60,7 +60,7 @@ class Lean {
       l.sequence_parallel = parallel;
       for (const Schedule schedule : s_.limits.schedules) {
         l.schedule = schedule;
-        if (schedule != Schedule::one_f_one_b && (l.pp == 1 || (schedule == Schedule::dual_pipe && l.pp % 2 != 0))) { continue; }
+        if (!feeds(schedule, l.pp, s_.run.global_batch / (l.dp * l.micro_batch))) { continue; }
         for (auto zero = s_.limits.zeros.rbegin(); zero != s_.limits.zeros.rend(); ++zero) {
           l.zero = *zero;
           if (l.zero == Zero::gradients && l.pp > 1) { continue; }

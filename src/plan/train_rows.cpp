@@ -320,9 +320,6 @@ Result<TrainRow> read_train_row(const CsvTable& table, std::size_t index, const 
   l.dp = ranks / (l.tp * l.pp * l.cp);
   l.sequence_parallel = l.sequence_parallel && l.tp > 1;
   if (l.pp == 1) { l.interleave = 1; }
-  if (l.pp > 1 && l.pp % 2 == 0 && l.interleave == 1 && (row.stack->dual_pipe || contains(note, "dualpipe"))) {
-    l.schedule = Schedule::dual_pipe;
-  }
   // Chunks that the layers do not fill: a preset written for another depth.
   while (l.interleave > 1 && l.pp * l.interleave > row.model.depth()) { --l.interleave; }
   // Expert degrees beyond what a stage has are counted over its ranks.
@@ -357,6 +354,10 @@ Result<TrainRow> read_train_row(const CsvTable& table, std::size_t index, const 
     row.inferred += fmt::format("batch taken as {}; ", row.run.global_batch);
   }
   if (l.interleave > 1 && (row.run.global_batch / (l.dp * l.micro_batch)) % l.pp != 0) { l.interleave = 1; }
+  const bool dual = row.stack->dual_pipe || contains(note, "dualpipe");
+  if (dual && l.interleave == 1 && feeds(Schedule::dual_pipe, l.pp, row.run.global_batch / (l.dp * l.micro_batch))) {
+    l.schedule = Schedule::dual_pipe;
+  }
   if (const std::string fault = fault_of(l, row.model, row.run, row.island); !fault.empty()) { return fail(ErrorKind::invalid, fault); }
   return row;
 }

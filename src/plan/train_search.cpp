@@ -215,8 +215,7 @@ class Searcher {
       l.schedule = schedule;
       l.recompute = Recompute::none;
       const bool plain = schedule == Schedule::one_f_one_b;
-      if (!plain && l.pp == 1) { continue; }
-      if (schedule == Schedule::dual_pipe && l.pp % 2 != 0) { continue; }
+      if (!feeds(schedule, l.pp, microbatches)) { continue; }
       std::int64_t most = 1;
       if (plain && l.pp > 1 && microbatches % l.pp == 0) { most = limited(s_.limits.interleave_max, space_.depth / l.pp); }
       for (l.interleave = 1; l.interleave <= most; ++l.interleave) {
