@@ -26,13 +26,14 @@ double roofline(double compute, double memory) {
 }
 
 // Skinny GEMMs: libraries split the inner dimension over idle units, at this part of the rate of a large GEMM; rows are padded to one
-// tensor-core tile.
-constexpr double kSplitRate = 0.6, kRowTile = 16;
+// tensor-core tile, and a few rows go through vector units at a quarter of the rate.
+constexpr double kSplitRate = 0.6, kRowTile = 16, kVectorRows = 4;
 // Decoding attention multiplies in narrow tiles: its part of the rate of fused attention over prompts.
 constexpr double kDecodeRate = 0.8;
 // A recurrence over a prompt in chunks (Mamba-2, arXiv:2405.21060, section 6): its part of the rate of fused attention.
 constexpr double kScanRate = 0.4;
-constexpr double kHeadBytes = 2;  // an element of the output matrix: published quantised checkpoints keep it at 16 bits
+constexpr double kPipelineChunk = 1024;  // tokens that keep a stage busy
+constexpr double kHeadBytes = 2;         // an element of the output matrix: published quantised checkpoints keep it at 16 bits
 constexpr double kStateBytes = 4;
 
 double ratio(std::int64_t a, std::int64_t b) { return static_cast<double>(a) / static_cast<double>(b); }
@@ -203,7 +204,7 @@ double ServeEstimator::product_seconds(const Product& p, double tokens) const {
                   .precision = p.multiply,
                   .input_bytes = p.input_bytes,
                   .weight_bytes = p.bits / 8};
-  const double padded = std::ceil(rows / kRowTile) * kRowTile;
+  const double padded = std::min(std::ceil(rows / kRowTile) * kRowTile, kVectorRows * std::max(1.0, rows));
   const double peak = best_peak(chip, p.multiply).value * precision_rate(p.multiply, chip.efficiency);
   const double split = 2 * padded * p.outputs * p.inputs * met / (peak * kSplitRate);
   const double compute = std::min(gemm_time(gemm, chip).compute.value, split) / rate;
@@ -342,8 +343,10 @@ IterationTime ServeEstimator::iteration(const IterationWork& asked) const {
   // A pipeline has as many batches in flight as it has stages: a token's time is that of a part of the batch through all stages.
   IterationWork work = asked;
   const double stages = static_cast<double>(layout_.pp);
+  // Prompts go through in chunks, and the pipeline fills and drains once for them.
+  const double chunks = std::max(1.0, work.prompt_tokens / kPipelineChunk);
   work.prompts /= stages;
-  work.prompt_tokens /= stages;
+  work.prompt_tokens *= (chunks + stages - 1) / (chunks * stages);
   work.decoding = work.decoding > 0 ? std::max(1.0, work.decoding / stages) : 0;
 
   const double drafts = 1 + speculation_.draft;

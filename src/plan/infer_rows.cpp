@@ -13,15 +13,13 @@ namespace {
 
 // How many requests are played: benchmarks send about ten a client.
 constexpr double kPerClient = 10;
-// Benchmarks with random prompts draw their lengths within some 20%; all alike, requests would end and begin in waves.
-constexpr double kRangeSpread = 0.06;
 // Offline benchmarks queue enough to fill the batch several times.
 constexpr double kFillings = 6;
 constexpr std::int64_t kOfflineMin = 300, kOfflineMax = 12'000;
 constexpr std::int64_t kRequestsMax = 20'000;
 constexpr double kShort = 1.1;
 // A benchmark's server mode runs for ten minutes at least: its middle is what counts.
-constexpr std::int64_t kServerRequests = 2000;
+constexpr double kServerSeconds = 400;
 
 /// Layouts to choose from where the row names none: powers of two that divide the chips.
 std::vector<ServeLayout> choices(const InferRow& row) {
@@ -41,7 +39,6 @@ Traffic traffic_of(const InferRow& row, double replicas) {
   double requests = kOfflineMin;
   if (row.load.concurrency > 0) {
     traffic.concurrency = std::max(1.0, row.load.concurrency / replicas);
-    if (row.load.batch <= 0 && row.spread <= 0) { traffic.input_spread = traffic.output_spread = kRangeSpread; }
     requests = std::clamp(kPerClient * traffic.concurrency, 10.0, std::max(4000.0, 3 * traffic.concurrency));
   } else if (row.load.rate > 0) {
     traffic.rate = row.load.rate / replicas;
@@ -78,7 +75,7 @@ Result<RowRun> run_on(const InferRow& row, const ServeLayout& layout, const Engi
   if (row.load.itl_limit <= 0 && !(row.load.server && row.load.target <= 0)) {
     if (row.load.server) {
       traffic.rate = row.load.target / result.replicas;
-      traffic.requests = kServerRequests;
+      traffic.requests = std::clamp<std::int64_t>(std::llround(kServerSeconds * traffic.rate), 1000, 12'000);
       traffic.warm = 0.25;
     }
     result.run = serve_run(estimator, traffic);
@@ -128,17 +125,13 @@ Result<RowRun> run_pools(const InferRow& row) {
 }
 
 /// Everything that a run depends on.
-std::string key_of(const CsvTable& table, std::size_t row) {
-  std::string key;
-  for (std::size_t i = 0; i < table.header.size(); ++i) {
-    const std::string name = rows::lower(table.header[i]);
-    if (name == "id" || name == "measured_kind" || name == "measured_value" || name == "note") { continue; }
-    key += table.rows[row].cells[i] + '\n';
-  }
-  // Of the note, what rows of one configuration share: the layout.
-  const std::string_view note = table.cell(row, "note");
-  key += note.substr(0, note.find("row="));
-  return key;
+std::string key_of(const InferRow& row) {
+  const auto layout = [](const ServeLayout& l) { return fmt::format("{} ep{} cache{}", to_text(l), l.ep, l.cache_bytes); };
+  const RowLoad& l = row.load;
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", row.model.name, row.island.chip.key,
+                     row.engine->key, layout(row.layout), layout(row.prefill), row.disaggregated, row.layout_stated, row.prefill_workers,
+                     row.decode_workers, row.chips, row.input, row.output, row.spread, row.beams, l.concurrency, l.rate, l.queued, l.batch,
+                     l.target, l.itl_limit, l.requests, l.single, l.server, row.model.kinds.front().mixer.window);
 }
 
 }  // namespace
@@ -146,9 +139,12 @@ std::string key_of(const CsvTable& table, std::size_t row) {
 Result<RowRun> run_infer_row(const InferRow& row) {
   if (row.disaggregated) { return run_pools(row); }
   Engine engine = *row.engine;
-  // A beam is a sequence of its own to the cache and to the GEMMs; its prompt is prefilled once.
+  // A beam is a sequence of its own to the cache and to the GEMMs; the prompt and its cache are shared by all beams of an answer.
   InferRow asked = row;
-  if (row.beams > 1) { asked.output = row.output * row.beams; }
+  if (row.beams > 1) {
+    asked.input = std::max(1.0, row.input / row.beams);
+    for (double* load : {&asked.load.concurrency, &asked.load.rate, &asked.load.target}) { *load *= row.beams; }
+  }
   if (row.load.batch > 0) {
     asked.load.concurrency = row.load.batch;
     engine.batching = Batching::fixed;
@@ -181,7 +177,7 @@ RowPrediction prediction_of(const InferRow& row, const Result<RowRun>& run) {
     out.note += run.error().message();
     return out;
   }
-  const double output = run->run.output.value * run->replicas / row.beams, requests = run->run.requests.value * run->replicas;
+  const double output = run->run.output.value * run->replicas / row.beams, requests = run->run.requests.value * run->replicas / row.beams;
   if (row.kind == "output_tok_s_total") {
     out.value = output;
   } else if (row.kind == "output_tok_s_per_gpu") {
@@ -193,7 +189,7 @@ RowPrediction prediction_of(const InferRow& row, const Result<RowRun>& run) {
   } else if (row.kind == "ttft_ms") {
     out.value = run->run.ttft.mean.value * 1e3;
   } else if (row.kind == "itl_ms" || row.kind == "tpot_ms") {
-    out.value = run->run.itl.mean.value * 1e3 * row.beams;
+    out.value = run->run.itl.mean.value * 1e3;
   } else if (row.kind == "req_s") {
     out.value = requests;
   } else {
@@ -216,7 +212,7 @@ std::vector<RowPrediction> predict_infer_rows(const CsvTable& table, const Catal
       predictions.push_back({.kind = std::string(table.cell(i, "measured_kind")), .note = row.error().message()});
       continue;
     }
-    const std::string key = key_of(table, i);
+    const std::string key = key_of(*row);
     auto found = runs.find(key);
     if (found == runs.end()) { found = runs.emplace(key, run_infer_row(*row)).first; }
     predictions.push_back(prediction_of(*row, found->second));
