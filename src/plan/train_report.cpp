@@ -53,16 +53,18 @@ std::string bound_by(const StepParts& p) {
   return text;
 }
 
-ByteCount checkpoint_bytes(const TrainRequest& r) {
-  double elements = as_double(parameters(r.model));
-  if (r.lora_rank > 0) {
-    elements = 0;
-    for (const std::uint8_t kind : r.model.layers) {
-      for (const Weight& w : weights_of(r.model, r.model.kinds[kind])) {
-        if (w.matrix && w.copies == 1) { elements += as_double(r.lora_rank * (w.inputs + w.outputs)); }
-      }
+double adapter_elements(const Model& model, std::int64_t rank) {
+  double elements = 0;
+  for (const std::uint8_t kind : model.layers) {
+    for (const Weight& w : weights_of(model, model.kinds[kind])) {
+      if (w.matrix && w.copies == 1) { elements += as_double(rank * (w.inputs + w.outputs)); }
     }
   }
+  return elements;
+}
+
+ByteCount checkpoint_bytes(const TrainRequest& r) {
+  const double elements = r.lora_rank > 0 ? adapter_elements(r.model, r.lora_rank) : as_double(parameters(r.model));
   return {elements * (2 + r.stack.optimizer_bytes)};
 }
 

@@ -13,6 +13,8 @@ namespace centrale::planning {
 void account(TrainPlan& plan, const TrainRequest& request);
 /// Of all that a restart needs: weights, master weights and moments.
 [[nodiscard]] ByteCount checkpoint_bytes(const TrainRequest& request);
+/// Weights of LoRA's adapters of one rank on every matrix but the routed experts'.
+[[nodiscard]] double adapter_elements(const Model& model, std::int64_t rank);
 /// "91.3 GiB".
 [[nodiscard]] std::string gib(double bytes);
 /// 12,345
