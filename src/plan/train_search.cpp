@@ -240,11 +240,14 @@ class Searcher {
     }
   }
 
-  /// What offload adds to a step is never negative: where nothing is offloaded and nothing recomputed, offloading is of no use.
-  /// Where activations are offloaded recomputation may save time (fewer bytes to move), so that all of its amounts are tried.
+  /// What the offload of activations adds to a step is never negative: where they fit without and nothing is recomputed it is of no use. (That
+  /// of the optimizer may be faster than the chip where there is little to optimize.) Where activations are offloaded recomputation may save
+  /// time (fewer bytes to move), so that all of its amounts are tried.
   void open_offloads(Layout l) {
+    bool fits_as_it_is = false;
     for (const Offload offload : {Offload::none, Offload::optimizer, Offload::activations}) {
       if (!has(s_.limits.offloads, offload)) { continue; }
+      if (offload == Offload::activations && fits_as_it_is && s_.prune) { continue; }
       l.offload = offload;
       l.recompute = Recompute::none;
       l.layers_recomputed = -1;
@@ -255,7 +258,7 @@ class Searcher {
       const bool whole = has(s_.limits.recomputes, Recompute::none) && fits(l);
       if (whole) { evaluate(l); }
       if (!whole || l.pp > 1) { open_recomputes(l); }
-      if (whole && offload == Offload::none) { return; }
+      fits_as_it_is = fits_as_it_is || (whole && offload == Offload::none);
     }
   }
 
