@@ -27,8 +27,9 @@ struct PlanTrainOptions {
   KnownFiles known;
   std::string model, fleet, tokens, batch, sequence;
   std::string precisions = "bf16";
-  std::string stack;   // empty: the usual one of the first island's chips
-  std::string layout;  // judged instead of searched for
+  std::string schedules;  // empty: those of the stack
+  std::string stack;      // empty: the usual one of the first island's chips
+  std::string layout;     // judged instead of searched for
   std::string timeline;
   std::string chip_mtbf, restart, checkpoint_every;
   std::size_t top = 5;

@@ -38,8 +38,13 @@ void add_train(CLI::App& plan, Context& context) {
   c->add_option("--batch", o->batch, "tokens of one step, such as 16M, or such as '2048 sequences'")->required()->type_name("N");
   c->add_option("--seq", o->sequence, "tokens of a sequence")->required()->type_name("N");
   c->add_option("--precision", o->precisions, "what may be multiplied in, such as bf16,fp8")->type_name("LIST")->capture_default_str();
+  c->add_option("--schedule", o->schedules,
+                "pipeline schedules that may be used: 1f1b,zero-bubble,dual-pipe; those of the stack if not given")
+      ->type_name("LIST");
   c->add_option("--stack", o->stack, "the training software (centrale plan stacks); the chips' usual one if not given")->type_name("STACK");
   c->add_option("--layout", o->layout, "judge this layout instead, such as 'tp8 pp16 v2 mb1 sp zero1'")->type_name("LAYOUT");
+  c->add_flag("--explain", o->explain, "every term of the best layout's estimate, with its source");
+  c->add_option("--timeline", o->timeline, "write one step of the best layout for ui.perfetto.dev or chrome://tracing")->type_name("FILE");
   c->add_option("--top", o->top, "how many layouts are shown")->check(CLI::Range(1, 100))->type_name("N")->capture_default_str();
   c->add_option("--lora", o->lora_rank, "train adapters of this rank alone")->check(CLI::Range(1, 65536))->type_name("RANK");
   c->add_option("--margin", o->margin, "part of each chip's memory to leave free")
@@ -58,7 +63,8 @@ void add_train(CLI::App& plan, Context& context) {
   add_stacks(c, o->known);
   set_examples(*c, {"centrale plan train --model llama-3.1-405b --fleet h100x16384 --tokens 15.6T --batch 16M --seq 8192",
                     "centrale plan train --model deepseek-v3 --fleet h800x2048 --batch 61M --seq 4096 --precision bf16,fp8 --top 3",
-                    "centrale plan train --model llama-3.1-70b --fleet h100x64 --batch 1M --seq 8192 --layout 'tp8 pp2 mb1 sp zero1'"});
+                    "centrale plan train --model llama-3.1-70b --fleet h100x64 --batch 1M --seq 8192 --layout 'tp8 pp2 mb1 sp zero1'",
+                    "centrale plan train --model mixtral-8x7b --fleet mi300xx64 --batch 4M --seq 4096 --explain --timeline step.json"});
 }
 
 void add_lists(CLI::App& plan, Context& context) {

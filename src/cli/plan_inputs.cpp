@@ -131,23 +131,38 @@ Outcome<Batch> batch_of(std::string_view text, std::int64_t sequence) {
   return batch;
 }
 
-Outcome<std::vector<Precision>> precisions_of(std::string_view text) {
-  std::vector<Precision> all;
-  const std::vector<std::string_view> names(kEnumNames<Precision>.begin(), kEnumNames<Precision>.end());
+namespace {
+
+/// "a,b" as values of an enum, each once.
+template <class Enum>
+Outcome<std::vector<Enum>> list_of(std::string_view option, std::string_view text) {
+  std::vector<Enum> all;
+  const std::vector<std::string_view> names(kEnumNames<Enum>.begin(), kEnumNames<Enum>.end());
   while (true) {
     const std::size_t comma = std::min(text.find(','), text.size());
     const std::string_view name = trimmed(text.substr(0, comma));
     const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end()) {
-      const std::string close = nearest_remedy(name, names);
-      return std::unexpected(
-          wrong_option("--precision", name, close.empty() ? "one or more of: fp32, tf32, fp16, bf16, fp8, fp4, int8" : close));
+      std::string known;
+      for (const std::string_view one : names) { known += (known.empty() ? "" : ", ") + std::string(one); }
+      return std::unexpected(wrong_option(option, name, "one or more of: " + known));
     }
-    const auto precision = static_cast<Precision>(found - names.begin());
-    if (std::find(all.begin(), all.end(), precision) == all.end()) { all.push_back(precision); }
+    const auto value = static_cast<Enum>(found - names.begin());
+    if (std::find(all.begin(), all.end(), value) == all.end()) { all.push_back(value); }
     if (comma == text.size()) { return all; }
     text.remove_prefix(comma + 1);
   }
+}
+
+}  // namespace
+
+Outcome<std::vector<Precision>> precisions_of(std::string_view text) { return list_of<Precision>("--precision", text); }
+
+Outcome<std::vector<Schedule>> schedules_of(std::string_view text, const Stack& stack) {
+  if (!text.empty()) { return list_of<Schedule>("--schedule", text); }
+  std::vector<Schedule> all{Schedule::one_f_one_b, Schedule::zero_bubble};
+  if (stack.dual_pipe) { all.push_back(Schedule::dual_pipe); }
+  return all;
 }
 
 Outcome<Model> model_of(const std::string& text) {

@@ -44,6 +44,9 @@ struct Batch {
 /// "bf16,fp8"
 [[nodiscard]] Outcome<std::vector<Precision>> precisions_of(std::string_view text);
 
+/// "1f1b,zero-bubble"; empty: what the stack is known to run. DualPipe is one stack's own.
+[[nodiscard]] Outcome<std::vector<Schedule>> schedules_of(std::string_view text, const Stack& stack);
+
 /// A layout as to_text() writes it: "tp8 pp16 dp128 v2 mb1 sp zero1 recompute=full bf16". Where `dp` is left out it is what `chips` leave.
 /// "hall-2: tp8 …" names an island.
 struct NamedLayout {

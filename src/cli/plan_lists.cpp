@@ -66,8 +66,8 @@ int plan_models_command(Context& context, const KnownFiles&) {
     if (!model) { return report(context, Failure(model.error(), kExitFailed)); }
     const Experts experts = experts_of(*model);
     table.rows.push_back({{std::string(known.name)},
-                          {short_count(static_cast<double>(parameters(*model)))},
-                          {experts.all > 0 ? short_count(static_cast<double>(active_parameters(*model))) : unknown(context.style)},
+                          {parameters_text(static_cast<double>(parameters(*model)))},
+                          {experts.all > 0 ? parameters_text(static_cast<double>(active_parameters(*model))) : unknown(context.style)},
                           {format_count(model->depth())},
                           {format_count(model->hidden)},
                           {mixer_of(*model)},

@@ -26,6 +26,19 @@ Cell amount(double value, std::string (*format)(double), const Style& style, Ton
   return {or_unknown(value, format, style), tone};
 }
 
+/// In lines of at most `room` columns, broken between words; a longer word stands alone.
+std::vector<std::string> wrapped(std::string_view text, std::size_t room) {
+  std::vector<std::string> lines(1);
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    if (!lines.back().empty() && display_width(lines.back()) + 1 + display_width(word) > room) { lines.emplace_back(); }
+    if (!word.empty()) { lines.back() += (lines.back().empty() ? "" : " ") + std::string(word); }
+    text.remove_prefix(std::min(text.size(), end + 1));
+  }
+  return lines;
+}
+
 /// "hall-1: " where the fleet has several islands.
 std::string place_of(const TrainRequest& request, const TrainPart& part) {
   return request.fleet.islands.size() > 1 ? printable(request.fleet.islands[part.island].name) + ": " : std::string{};
@@ -152,6 +165,12 @@ std::string short_count(double count) {
   return three_digits(count);
 }
 
+std::string parameters_text(double count) {
+  std::string text = short_count(count);
+  if (text.ends_with('G')) { text.back() = 'B'; }
+  return text;
+}
+
 std::string tight_percent(double fraction) { return fmt::format("{:.1f}%", fraction * 100); }
 
 std::string days_text(double days) {
@@ -164,6 +183,34 @@ std::string train_tables(const TrainPage& page) {
   return render(layouts_table(page), page.width, page.style) + title("Time of a step, on the chips that pace it") +
          render(time_table(page), page.width, page.style) + title("Memory of the fullest chip") +
          render(memory_table(page), page.width, page.style);
+}
+
+std::string explanation(const TrainPage& page, const TrainPart& part, const std::vector<TrainEstimator::Term>& terms) {
+  std::vector<ExplainedTerm> lines;
+  for (const TrainEstimator::Term& term : terms) { lines.push_back({term.name, term.value, term.source}); }
+  return "\n" + paint("Where it comes from: " + place_of(page.request, part) + to_text(part.layout), Tone::bold, page.style) + "\n" +
+         explanation(lines, page.width, page.style);
+}
+
+std::string explanation(const std::vector<ExplainedTerm>& terms, std::size_t width, const Style& style) {
+  constexpr std::size_t kGap = 2, kSourceMin = 32, kWidth = 120;
+  std::size_t names = 0, values = 0;
+  for (const ExplainedTerm& term : terms) {
+    names = std::max(names, display_width(term.name));
+    values = std::max(values, display_width(term.value));
+  }
+  const std::size_t before = names + values + 2 * kGap;
+  const std::size_t room = std::max(kSourceMin, (width > 0 ? width : kWidth) - std::min(before, width > 0 ? width : kWidth));
+  std::string text;
+  for (const ExplainedTerm& term : terms) {
+    const Tone tone = term.name.ends_with("total") ? Tone::bold : Tone::plain;
+    text += paint(pad(term.name, names), tone, style) + "  " + paint(pad(term.value, values, Align::right), tone, style) + "  ";
+    const std::vector<std::string> source = wrapped(printable(term.source), room);
+    for (std::size_t i = 0; i < source.size(); ++i) {
+      text += (i > 0 ? std::string(before, ' ') : "") + paint(source[i], Tone::dim, style) + "\n";
+    }
+  }
+  return text;
 }
 
 std::string train_remarks(const TrainPage& page) {

@@ -13,6 +13,7 @@ namespace centrale::cli {
 [[nodiscard]] std::string time_text(double seconds);       // "11.2 s", "340 ms", "45 µs"; "–" for 0
 [[nodiscard]] std::string memory_text(double bytes);       // "12.3 GiB"; "–" for 0
 [[nodiscard]] std::string short_count(double count);       // "1.53M", "812", "15.6T"
+[[nodiscard]] std::string parameters_text(double count);   // "406B", as models are named
 [[nodiscard]] std::string tight_percent(double fraction);  // "41.3%"
 [[nodiscard]] std::string days_text(double days);          // "0.4", "54", "1,200"
 
@@ -27,5 +28,13 @@ struct TrainPage {
 [[nodiscard]] std::string train_tables(const TrainPage& page);
 /// What bounds the best plan, failures, notes: a line each.
 [[nodiscard]] std::string train_remarks(const TrainPage& page);
+
+struct ExplainedTerm {
+  std::string name, value, source;
+};
+/// A term a line, its source beside it, wrapped.
+[[nodiscard]] std::string explanation(const std::vector<ExplainedTerm>& terms, std::size_t width, const Style& style);
+/// Every term of one part of a plan.
+[[nodiscard]] std::string explanation(const TrainPage& page, const TrainPart& part, const std::vector<TrainEstimator::Term>& terms);
 
 }  // namespace centrale::cli

@@ -2,7 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <fstream>
 #include <utility>
 
 #include "base/text.hpp"
@@ -10,6 +13,7 @@
 #include "cli/plan_inputs.hpp"
 #include "cli/plan_json.hpp"
 #include "cli/plan_render.hpp"
+#include "estimate/timeline.hpp"
 #include "plan/train_rows.hpp"
 
 namespace centrale::cli {
@@ -49,6 +53,7 @@ Outcome<Asked> read_options(const PlanTrainOptions& o) {
     if (!stack) { return std::unexpected(Failure(std::move(stack).error(), kExitInput)); }
     r.stack = *std::move(stack);
   }
+  TRY_ASSIGN(r.limits.schedules, schedules_of(o.schedules, r.stack));
   if (!o.layout.empty()) { TRY_ASSIGN(asked.layout, layout_of(o.layout, r.fleet, r.limits.precisions.front())); }
   return asked;
 }
@@ -80,7 +85,40 @@ Outcome<Answer> answer_of(const Asked& asked) {
   return answer;
 }
 
-std::string as_json(const Asked& asked, const Answer& answer) {
+/// The terms of each part of the best plan.
+std::vector<std::vector<TrainEstimator::Term>> terms_of(const TrainRequest& r, const TrainPlan& plan) {
+  std::vector<std::vector<TrainEstimator::Term>> terms;
+  for (const TrainPart& part : plan.parts) {
+    const TrainRun run{.sequence = r.sequence, .global_batch = part.sequences, .lora_rank = r.lora_rank};
+    TrainEstimator estimator(r.model, r.fleet.islands[part.island], r.stack, run);
+    terms.push_back(estimator.explain(part.layout));
+  }
+  return terms;
+}
+
+Outcome<void> write_timeline(const TrainRequest& r, const TrainPlan& plan, const std::string& file) {
+  if (plan.joined != Joined::alone) {
+    return std::unexpected(Failure(Error{ErrorKind::invalid,
+                                         "--timeline draws plans on one island, the best one here joins several",
+                                         {},
+                                         "give one island as --fleet, or a --layout on one of them"},
+                                   kExitInput));
+  }
+  const TrainPart& part = plan.parts.front();
+  const TrainRun run{.sequence = r.sequence, .global_batch = part.sequences, .lora_rank = r.lora_rank};
+  TrainEstimator estimator(r.model, r.fleet.islands[part.island], r.stack, run);
+  TRY_ASSIGN(const Timeline timeline, timeline_of(estimator.shape(part.layout)));
+  std::string json;
+  write_trace(timeline, json);
+  std::ofstream out(file, std::ios::binary);
+  out << json << std::flush;
+  if (!out) {
+    return std::unexpected(Failure(Error{ErrorKind::io, std::string("cannot be written: ") + std::strerror(errno), file, {}}, kExitFailed));
+  }
+  return {};
+}
+
+std::string as_json(const Asked& asked, const Answer& answer, bool explain) {
   const TrainRequest& r = asked.request;
   std::string text;
   JsonWriter out(text);
@@ -102,6 +140,11 @@ std::string as_json(const Asked& asked, const Answer& answer) {
   out.key("plans").begin_array();
   for (const TrainPlan& plan : answer.plans) { write_plan(out, plan, r); }
   out.end_array();
+  if (explain) {
+    out.key("explanation").begin_array();
+    for (const auto& terms : terms_of(r, answer.plans.front())) { write_terms(out, terms); }
+    out.end_array();
+  }
   out.end_object();
   return text;
 }
@@ -113,7 +156,7 @@ std::string heading(const Asked& asked) {
     fleet += fmt::format("{}{} {}", fleet.empty() ? "" : " + ", format_count(island.chips), island.chip.name);
   }
   return fmt::format("{} ({} parameters) on {}, {}: {} sequences of {} tokens a step\n\n", printable(r.model.name),
-                     short_count(static_cast<double>(parameters(r.model))), printable(fleet), printable(r.stack.name),
+                     parameters_text(static_cast<double>(parameters(r.model))), printable(fleet), printable(r.stack.name),
                      format_count(r.global_batch), format_count(r.sequence));
 }
 
@@ -131,10 +174,19 @@ int plan_train_command(Context& context, const PlanTrainOptions& options) {
   const auto answer = answer_of(*asked);
   if (!answer) { return report(context, answer.error()); }
   if (context.json) {
-    print(context, as_json(*asked, *answer));
+    print(context, as_json(*asked, *answer, options.explain));
   } else {
     const TrainPage page{asked->request, answer->plans, context.width, context.style};
     print(context, heading(*asked) + train_tables(page) + "\n" + train_remarks(page) + (asked->layout ? "" : looked_at(*answer)));
+    if (options.explain) {
+      const auto terms = terms_of(asked->request, answer->plans.front());
+      for (std::size_t i = 0; i < terms.size(); ++i) { print(context, explanation(page, answer->plans.front().parts[i], terms[i])); }
+    }
+  }
+  if (!options.timeline.empty()) {
+    const auto written = write_timeline(asked->request, answer->plans.front(), options.timeline);
+    if (!written) { return report(context, written.error()); }
+    note(context, "one step of the best layout is in " + options.timeline + ": open it in ui.perfetto.dev");
   }
   const TrainPlan& best = answer->plans.front();
   if (best.headroom.value < 0) {  // only a layout of the user's own

@@ -65,6 +65,8 @@ struct StepEstimate {
 /// Why a layout cannot be: which rule it breaks. Empty: it can. Memory is another question.
 [[nodiscard]] std::string fault_of(const Layout& layout, const Model& model, const TrainRun& run, const Island& island);
 
+struct StepShape;  // timeline.hpp
+
 class TrainEstimator {
  public:
   TrainEstimator(const Model& model, const Island& island, const Stack& stack, const TrainRun& run);
@@ -100,6 +102,9 @@ class TrainEstimator {
     Memory memory;              // with `in_flight` micro-batches alive
   };
   [[nodiscard]] Stage stage(const Layout& layout, std::int64_t first, std::int64_t layers, std::int64_t in_flight);
+
+  /// What the estimate adds up, stage by stage: for a timeline of one step.
+  [[nodiscard]] StepShape shape(const Layout& layout);
 
   /// Every term of the estimate with where it comes from: lines of name, value, unit, source.
   struct Term {
