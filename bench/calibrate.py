@@ -22,7 +22,7 @@ SHAPES = [
     ((512, 6, 8, 8, 1376, 2048), 16, 128, 6),
     ((768, 2, 12, 4, 2048, 2048), 4, 256, 8),
 ]
-ROUNDS = 4
+ROUNDS = 3
 WINDOW_S = 0.3  # the kernel counts in hundredths of a second: in less time a part of the cores says nothing
 WAIT_S = 20  # before each run, for others to be done
 QUIET = 0.05  # of the cores that other programs may take in a window that counts
@@ -93,6 +93,7 @@ def measured(runs: list) -> tuple:
 
 
 def calibrate(build: pathlib.Path, chip: pathlib.Path) -> dict:
+    wait_for_quiet(WAIT_S)
     done = subprocess.run([build / "centrale-calibrate", "--threads", str(THREADS), "--output", chip, "--json"],
                           check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
@@ -115,11 +116,13 @@ def bench_calibrate(build: pathlib.Path = ROOT / "build") -> dict:
             if not (folder / f"tokens-{shape[5]}").exists():
                 subprocess.run([build / "centrale-trainer", "tokenizer", "train", "--data", DATA, "--vocab", str(shape[5]),
                                 "--out", folder / f"tokens-{shape[5]}"], check=True, stdout=subprocess.DEVNULL)
-        chip = folder / "chip.yaml"
-        calibrated = calibrate(build, chip)
-        # Rounds over all shapes, since what others do on the machine comes in bursts.
-        rounds = [[train(build, folder, models[i], shape, batch, sequence, steps) for i, (shape, batch, sequence, steps) in enumerate(SHAPES)]
-                  for _ in range(ROUNDS)]
+        # Rounds of both, since what others do on the machine comes in bursts; the calibration that was left alone most counts.
+        calibrations, rounds = [], []
+        for r in range(ROUNDS):
+            calibrations.append((calibrate(build, folder / f"chip-{r}.yaml"), folder / f"chip-{r}.yaml"))
+            rounds.append([train(build, folder, models[i], shape, batch, sequence, steps)
+                           for i, (shape, batch, sequence, steps) in enumerate(SHAPES)])
+        calibrated, chip = min(calibrations, key=lambda pair: pair[0]["others_pct"])
         predicted = predict(build, chip, [(models[i], batch, sequence) for i, (_, batch, sequence, _) in enumerate(SHAPES)])
     print(f"{'hidden':>6} {'layers':>6} {'batch':>5} {'tokens':>6} {'parameters':>10} {'measured s':>10} {'others took':>11} {'predicted s':>11} {'error':>7}")
     errors, noisiest = [], 0.0
@@ -132,7 +135,7 @@ def bench_calibrate(build: pathlib.Path = ROOT / "build") -> dict:
               f"{others * 100:>9.1f} % {predicted[i]['step']:>11.4f} {error * 100:>+6.1f} %")
     errors.sort()
     figures = {"step_error_median_pct": (errors[(len(errors) - 1) // 2] + errors[len(errors) // 2]) / 2, "step_error_max_pct": errors[-1],
-               "shapes": len(SHAPES), "others_took_max_pct": noisiest * 100, "spread_pct": calibrated["spread_pct"]}
+               "shapes": len(SHAPES), "others_took_max_pct": max(noisiest * 100, calibrated["others_pct"]), "spread_pct": calibrated["spread_pct"]}
     for part in calibrated["errors"]:
         figures["fit_" + part["part"].replace(" ", "_") + "_median_pct"] = part["median_pct"]
     for note in calibrated["notes"]:

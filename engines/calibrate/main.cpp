@@ -88,11 +88,11 @@ Result<void> calibrate_device(const Options& options) {
   const Load before = load_now();
   Samples samples = measure_device(plan, teller(false));
   const Machine& machine = samples.machine;
-  const double others = others_share(before, load_now());
-  if (constexpr double kQuiet = 0.05; others > kQuiet) {
+  samples.others = others_share(before, load_now());
+  if (constexpr double kQuiet = 0.05; samples.others > kQuiet) {
     samples.notes.push_back(
         fmt::format("other work took {:.0f} % of the machine's cores meanwhile: the constants may be low; measure again when it is idle",
-                    others * 100));
+                    samples.others * 100));
   }
   const std::int64_t ranks = options.ranks > 0 ? options.ranks : std::min<std::int64_t>(8, machine.is_cpu ? machine.units : machine.chips);
   if (ranks > 1) {

@@ -137,7 +137,13 @@ std::string json(const Samples& samples, const Fit& fit, const std::string& file
     w.begin_object().key("part").text(p.part).key("samples").number(p.samples).key("median_pct").number(p.median * 100);
     w.key("p90_pct").number(p.p90 * 100).end_object();
   }
-  w.end_array().key("spread_pct").number(usual_spread(samples) * 100).key("disturbed").number(disturbed(samples));
+  w.end_array()
+      .key("spread_pct")
+      .number(usual_spread(samples) * 100)
+      .key("disturbed")
+      .number(disturbed(samples))
+      .key("others_pct")
+      .number(samples.others * 100);
   w.key("notes").begin_array();
   for (const std::string& note : samples.notes) { w.text(note); }
   w.end_array();

@@ -61,6 +61,7 @@ struct Samples {
   std::vector<AttentionSample> attention;
   std::vector<LinkSample> links;
   Timing host;                     // of one operator on a tensor of a few bytes
+  double others = 0;               // part of the machine's cores that other programs took meanwhile
   std::vector<std::string> notes;  // what was left out, and why
 };
 
