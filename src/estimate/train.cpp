@@ -185,8 +185,7 @@ double TrainEstimator::Inside::send_time(const Layout& l) const {
   if (l.pp == 1) { return 0; }
   // Ranks of a tensor-parallel group send a part each and gather on the other side (arXiv:2104.04473, section 4.1).
   const double bytes = estimating::shape_of(l, run).tokens() * as_double(model.hidden) * 2 / as_double(l.tp);
-  return collective_time(Collective::send, ByteCount{bytes}, {.size = l.pp, .stride = l.tp * l.cp * l.dp}, island, stack.transport)
-      .time.value;
+  return collective_seconds(Collective::send, bytes, {.size = l.pp, .stride = l.tp * l.cp * l.dp});
 }
 
 TrainEstimator::Inside::StepEnd TrainEstimator::Inside::step_end(const Layout& l, const StageClass& stage, const StageTime& time,
@@ -200,8 +199,7 @@ TrainEstimator::Inside::StepEnd TrainEstimator::Inside::step_end(const Layout& l
   const double element = l.precision == Precision::fp32 || l.precision == Precision::tf32 ? 4 : 2;
   const double dense = w.dense, trained = w.trained_dense;
   const auto over = [&](Collective kind, double elements, double bytes, Group group) {
-    return elements <= 0 || group.size <= 1 ? 0.0
-                                            : collective_time(kind, ByteCount{elements * bytes}, group, island, stack.transport).time.value;
+    return elements <= 0 || group.size <= 1 ? 0.0 : collective_seconds(kind, elements * bytes, group);
   };
   const double layers = as_double(std::max<std::int64_t>(1, stage.layers));
   // What `beside` hides of a collective; the first layer's part waits for nothing to hide behind.

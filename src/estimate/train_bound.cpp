@@ -2,6 +2,7 @@
 // Times that a family of layouts cannot beat. They are computed by the functions that the estimate itself is made of, with what is still
 // open at its cheapest, so that a search which prunes with them keeps the best.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -42,6 +43,20 @@ double expert_flop(const Model& model, const Block& block, const Layout& l, cons
 }
 
 }  // namespace
+
+double TrainEstimator::Inside::collective_seconds(Collective kind, double bytes, Group group) const {
+  std::uint64_t mixed = std::bit_cast<std::uint64_t>(bytes) ^ static_cast<std::uint64_t>(kind) << 60;
+  mixed = (mixed ^ static_cast<std::uint64_t>(group.size)) * 0x9e3779b97f4a7c15;
+  mixed = (mixed ^ mixed >> 29 ^ static_cast<std::uint64_t>(group.stride)) * 0xbf58476d1ce4e5b9;
+  Asked& known = asked[mixed >> 54];  // ten bits
+  if (known.kind != kind || known.bytes != bytes || known.group != group) {
+    known = {.kind = kind,
+             .bytes = bytes,
+             .group = group,
+             .seconds = collective_time(kind, ByteCount{bytes}, group, island, stack.transport).time.value};
+  }
+  return known.seconds;
+}
 
 const TrainEstimator::Inside::Floor& TrainEstimator::Inside::floor_of(const Layout& layout) {
   Layout l = layout;

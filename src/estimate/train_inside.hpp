@@ -81,6 +81,16 @@ struct TrainEstimator::Inside {
   std::unordered_map<std::uint64_t, Floor> floors_by_shape;
   [[nodiscard]] const Floor& floor_of(const Layout& layout);
 
+  /// s of a collective; neighbouring layouts ask for the same ones (train_bound.cpp).
+  [[nodiscard]] double collective_seconds(Collective kind, double bytes, Group group) const;
+  struct Asked {
+    Collective kind = Collective::send;
+    double bytes = -1;
+    Group group;
+    double seconds = 0;
+  };
+  mutable std::array<Asked, 1024> asked;
+
   const estimating::RankCosts& costs_of(const Layout& layout);
   const estimating::StageCut& cut_of(const Layout& layout);
   /// What each stage holds, one by one.
