@@ -67,6 +67,57 @@ void add_train(CLI::App& plan, Context& context) {
                     "centrale plan train --model mixtral-8x7b --fleet mi300xx64 --batch 4M --seq 4096 --explain --timeline step.json"});
 }
 
+void add_serve(CLI::App& plan, Context& context) {
+  auto o = std::make_shared<PlanServeOptions>();
+  CLI::App* c =
+      add_offline(plan, context, "serve",
+                  "Find the cheapest way to serve a model at a service level: layout, replicas, and what speed for a user costs.\n"
+                  "Levels hold for 95 of 100 requests.",
+                  o, &plan_serve_command);
+  c->add_option("--model", o->model, "a config.json, a name (centrale plan models), or a Hugging Face id")->required()->type_name("MODEL");
+  c->add_option("--fleet", o->fleet, "a fleet file, or such as h100x64")->required()->type_name("FLEET");
+  c->add_option("--input", o->input, "tokens of a prompt, in the mean")->type_name("N")->capture_default_str();
+  c->add_option("--output", o->output, "tokens of an answer, in the mean")->type_name("N")->capture_default_str();
+  c->add_option("--ttft", o->ttft, "longest time to the first token, such as 500ms")->type_name("SPAN");
+  c->add_option("--itl", o->itl, "longest time between tokens, such as 40ms")->type_name("SPAN");
+  c->add_option("--rate", o->rate, "requests to serve, such as 200/s; what one replica can if not given")->type_name("RATE");
+  c->add_option("--engine", o->engine, "the serving software (centrale plan stacks); the chip's usual one if not given")
+      ->type_name("ENGINE");
+  c->add_option("--weights", o->weights, "formats of the weights, such as bf16,fp8; bf16, and fp8 where the chip has it, if not given")
+      ->type_name("LIST");
+  c->add_option("--spread", o->spread, "standard deviation of both lengths over their mean")
+      ->check(CLI::Range(0.0, 10.0))
+      ->type_name("RATIO")
+      ->capture_default_str();
+  c->add_option("--reuse", o->reuse, "part of a prompt that is in the cache already")
+      ->check(CLI::Range(0.0, 0.99))
+      ->type_name("PART")
+      ->capture_default_str();
+  c->add_option("--draft", o->draft, "tokens guessed ahead (speculative decoding)")
+      ->check(CLI::Range(0.0, 64.0))
+      ->type_name("N")
+      ->capture_default_str();
+  c->add_option("--acceptance", o->acceptance, "how often a guess is right")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("PART")
+      ->capture_default_str();
+  c->add_option("--replica-chips", o->replica_chips_max, "at most so many chips a replica; 0: no limit")
+      ->check(CLI::Range(0, 100'000))
+      ->type_name("N")
+      ->capture_default_str();
+  c->add_option("--margin", o->margin, "part of each chip's memory to leave free")
+      ->check(CLI::Range(0.0, 0.95))
+      ->type_name("PART")
+      ->capture_default_str();
+  c->add_flag("--together", o->together, "prefill and decode on the same replicas only");
+  c->add_option("--top", o->top, "how many plans are shown")->check(CLI::Range(1, 100))->type_name("N")->capture_default_str();
+  c->add_flag("--explain", o->explain, "every term of the best plan, with its source");
+  add_catalogue(c, o->known);
+  add_engines(c, o->known);
+  set_examples(*c, {"centrale plan serve --model llama-3.1-70b --fleet h100x64 --ttft 500ms --itl 40ms --rate 20/s",
+                    "centrale plan serve --model deepseek-v3 --fleet h200x128 --input 4096 --output 1024 --rate 30/s --json"});
+}
+
 void add_lists(CLI::App& plan, Context& context) {
   auto known = std::make_shared<KnownFiles>();
   CLI::App* c = add_offline(plan, context, "models", "List the models that are known by name.", known, &plan_models_command);
@@ -102,6 +153,7 @@ void add_plan_commands(CLI::App& app, Context& context) {
   CLI::App* plan = app.add_subcommand("plan", "Plan training and serving on any fleet, without a chip of it.");
   plan->require_subcommand(1);
   add_train(*plan, context);
+  add_serve(*plan, context);
   add_predict(*plan, context);
   add_lists(*plan, context);
   set_examples(*plan, {"centrale plan train --model llama-3.1-8b --fleet h100x64 --batch 4M --seq 8192", "centrale plan models"});

@@ -12,12 +12,6 @@
 namespace centrale::cli {
 namespace {
 
-/// Three significant digits.
-std::string three_digits(double value) {
-  const double size = std::abs(value);
-  return fmt::format("{:.{}f}", value, size < 9.995 ? 2 : size < 99.95 ? 1 : 0);
-}
-
 std::string or_unknown(double value, std::string (*format)(double), const Style& style) {
   return value == 0 ? unknown(style) : format(value);
 }
@@ -138,6 +132,11 @@ Table memory_table(const TrainPage& page) {
 }
 
 }  // namespace
+
+std::string three_digits(double value) {
+  const double size = std::abs(value);
+  return fmt::format("{:.{}f}", value, size < 9.995 ? 2 : size < 99.95 ? 1 : 0);
+}
 
 std::string time_text(double seconds) {
   if (seconds == 0) { return "0"; }

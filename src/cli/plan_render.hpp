@@ -10,6 +10,7 @@
 
 namespace centrale::cli {
 
+[[nodiscard]] std::string three_digits(double value);      // "9.12", "41.3", "812"
 [[nodiscard]] std::string time_text(double seconds);       // "11.2 s", "340 ms", "45 µs"; "–" for 0
 [[nodiscard]] std::string memory_text(double bytes);       // "12.3 GiB"; "–" for 0
 [[nodiscard]] std::string short_count(double count);       // "1.53M", "812", "15.6T"
