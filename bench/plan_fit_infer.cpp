@@ -28,6 +28,7 @@ struct Field {
   double& (*of)(Engine&);
 };
 constexpr Field kFields[] = {{"gemm", [](Engine& e) -> double& { return e.gemm; }},
+                             {"gemm_fp4", [](Engine& e) -> double& { return e.gemm_fp4; }},
                              {"weights", [](Engine& e) -> double& { return e.weights; }},
                              {"expert_weights", [](Engine& e) -> double& { return e.expert_weights; }},
                              {"expert_gemm", [](Engine& e) -> double& { return e.expert_gemm; }},

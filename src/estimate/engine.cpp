@@ -21,6 +21,7 @@ void describe(V& v, Engine& e) {
   v("source", e.source);
   v("batching", e.batching);
   v("gemm", e.gemm);
+  v("gemm_fp4", e.gemm_fp4);
   v("weights", e.weights);
   v("expert_weights", e.expert_weights);
   v("expert_gemm", e.expert_gemm);
@@ -68,7 +69,8 @@ struct Bound {
 std::string fault_of(const Engine& e) {
   if (!is_valid_name(e.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(e.key, 60)); }
   if (e.name.empty() || e.source.empty()) { return fmt::format("engine '{}' has no {}", e.key, e.name.empty() ? "name" : "source"); }
-  const std::array<Bound, 26> bounds{{{"gemm", e.gemm, 0.01, 10},
+  const std::array<Bound, 27> bounds{{{"gemm", e.gemm, 0.01, 10},
+                                      {"gemm_fp4", e.gemm_fp4, 0.01, 10},
                                       {"weights", e.weights, 0.01, 10},
                                       {"expert_weights", e.expert_weights, 0.01, 10},
                                       {"expert_gemm", e.expert_gemm, 0.01, 10},

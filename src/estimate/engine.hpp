@@ -29,12 +29,14 @@ struct Engine {
   std::string source;
   Batching batching = Batching::mixed;
   // Factors on what the chip's ChipEfficiency says.
-  double gemm = 1;             // rate of large GEMMs
-  double weights = 1;          // bandwidth at which weights are read while decoding
-  double expert_weights = 1;   // the same of routed experts
-  double expert_gemm = 1;      // rate of grouped GEMMs over gemm's
-  double attention = 1;        // rate of fused attention over prompts
-  double cache = 1;            // bandwidth at which the cache is read while decoding
+  double gemm = 1;      // rate of large GEMMs
+  double gemm_fp4 = 1;  // the same at 4 bit, over gemm
+  // Parts of the printed memory bandwidth at which decoding reads weights, those of routed experts, and the cache.
+  double weights = 0.85;
+  double expert_weights = 0.8;
+  double expert_gemm = 1;  // rate of grouped GEMMs over gemm's
+  double attention = 1;    // rate of fused attention over prompts
+  double cache = 0.8;
   Seconds kernel{2e-6};        // of one kernel behind another, started from a graph
   double kernels = 1;          // factor on the kernels of a block: how little is fused
   double routing_kernels = 5;  // kernels that routing adds to a block: choosing experts, sorting, gathering, adding up
@@ -42,7 +44,7 @@ struct Engine {
   double recurrent_kernels = 6;
   Seconds host{0};             // an iteration cannot be shorter than this much for each block: kernels that no graph starts (prompts)
   Seconds step{2e-4};          // an iteration's own: scheduling, sampling, what the chip waits for
-  Seconds sequence{1e-6};      // the same for each decoding sequence
+  Seconds sequence{1e-6};      // the same for each decoding sequence of an attention rank
   Seconds request{0.01};       // a request's way in and out: HTTP, tokenizer, first answer
   Seconds token{0};            // the same for each token of the prompt
   Seconds reduce{8e-6};        // a small all-reduce or all-to-all inside a domain

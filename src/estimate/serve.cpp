@@ -184,8 +184,9 @@ void ServeEstimator::add_kernels(BlockShape& shape, const Block& block) const {
 
 double ServeEstimator::product_seconds(const Product& p, double tokens) const {
   const ChipType& chip = island_.chip;
-  const double bandwidth = chip.memory_bandwidth.value.value * chip.efficiency.memory;
-  double rows = tokens, met = 1, weights_rate = engine_.weights, rate = engine_.gemm;
+  const double bandwidth = chip.memory_bandwidth.value.value;
+  double rows = tokens, met = 1, weights_rate = engine_.weights;
+  double rate = engine_.gemm * (p.multiply == Precision::fp4 ? engine_.gemm_fp4 : 1);
   if (p.experts > 0) {
     // How many of the experts n draws meet: E (1 - (1 - 1/E)^n), E being those that are drawn at all often.
     const double draws = tokens * p.active, drawn = std::max(p.active, p.experts * engine_.skew);
@@ -209,7 +210,7 @@ double ServeEstimator::product_seconds(const Product& p, double tokens) const {
   const double split = 2 * padded * p.outputs * p.inputs * met / (peak * kSplitRate);
   const double compute = std::min(gemm_time(gemm, chip).compute.value, split) / rate;
   const double memory = met * p.outputs * p.inputs * p.bits / 8 / (bandwidth * weights_rate) +
-                        met * rows * (p.inputs * p.input_bytes + p.outputs * 2) / bandwidth;
+                        met * rows * (p.inputs * p.input_bytes + p.outputs * 2) / (bandwidth * weights_rate);
   return roofline(compute, memory);
 }
 
@@ -322,7 +323,7 @@ double ServeEstimator::cache_seconds(const BlockShape& shape, const IterationWor
   if (work.decoding <= 0 || m.kind == MixerKind::none) { return 0; }
   const ChipType& chip = island_.chip;
   const double tp = static_cast<double>(layout_.tp), own = std::max(1.0, work.decoding / static_cast<double>(layout_.dp));
-  const double bandwidth = chip.memory_bandwidth.value.value * chip.efficiency.memory * engine_.cache;
+  const double bandwidth = chip.memory_bandwidth.value.value * engine_.cache;
   const double drafts = 1 + speculation_.draft;
   if (m.kind == MixerKind::mamba2 || m.kind == MixerKind::delta) { return own * 2 * state_bytes(m, kStateBytes).value / tp / bandwidth; }
   const double context = seen(m, work.context);
@@ -379,7 +380,7 @@ IterationTime ServeEstimator::iteration(const IterationWork& asked) const {
     const double host = engine_.host.value * layers;
     t.kernels += Seconds{std::max(0.0, host - t.total().value)};
   }
-  t.engine = {engine_.step.value + engine_.sequence.value * (work.decoding + work.prompts)};
+  t.engine = {engine_.step.value + engine_.sequence.value * (work.decoding + work.prompts) / dp};
   return t;
 }
 

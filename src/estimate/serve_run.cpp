@@ -58,7 +58,7 @@ class Player {
  public:
   Player(const ServeEstimator& estimator, const Traffic& traffic)
       : estimator_(estimator), engine_(estimator.engine()), traffic_(traffic), draws_(traffic.seed) {
-    const double tokens = traffic.input + traffic.output * engine_.reserve;
+    const double tokens = traffic.input / traffic.beams + traffic.output * engine_.reserve;
     const double held = estimator.sequences_held(tokens);
     const double stages = static_cast<double>(estimator.layout().dp * estimator.layout().pp);
     slots_ = std::max(1.0, std::floor(std::min(held, engine_.sequences_max * stages)));
@@ -86,6 +86,8 @@ class Player {
     bool operator>(const Leaving& o) const { return count != o.count ? count > o.count : request > o.request; }
   };
 
+  /// Tokens of the cache that are kept for it.
+  double kept(const Request& r) const { return r.input / traffic_.beams + r.output * engine_.reserve; }
   double next_gap() { return draws_.exponential() / traffic_.rate; }
 
   void arrive(double when) {
@@ -93,7 +95,7 @@ class Player {
     r.arrival = when;
     r.input = draws_.length(traffic_.input, traffic_.input_spread);
     r.output = draws_.length(traffic_.output, traffic_.output_spread);
-    r.left = std::max(1.0, r.input * (1 - traffic_.reuse));
+    r.left = std::max(1.0, r.input * (1 - traffic_.reuse) / traffic_.beams);
     requests_.push_back(r);
     ++issued_;
   }
@@ -102,7 +104,7 @@ class Player {
   void admit() {
     while (entered_ < requests_.size() && requests_[entered_].arrival <= now_) {
       const Request& r = requests_[entered_];
-      const double needs = r.input + r.output * engine_.reserve;
+      const double needs = kept(r);
       if (active_ >= slots_ || (active_ > 0 && filled_ + needs > room_)) { return; }
       if (engine_.batching == Batching::fixed && !decoding_.empty()) { return; }
       filled_ += needs;
@@ -136,7 +138,7 @@ class Player {
     while (!prefilling_.empty() && budget >= 1) {
       Request& r = requests_[prefilling_.front()];
       const double now = traffic_.prompts_done ? 0 : std::min(r.left, budget);
-      cached += r.input - r.left;
+      cached += std::max(0.0, r.input / traffic_.beams - r.left);
       r.left -= traffic_.prompts_done ? r.left : now;
       budget -= now;
       work.prompts += 1;
@@ -197,9 +199,9 @@ class Player {
     const Request r = requests_[i];
     ++finished_;
     active_ -= 1;
-    filled_ -= r.input + r.output * engine_.reserve;
+    filled_ -= kept(r);
     output_ += r.output;
-    if (traffic_.concurrency > 0 && issued_ < traffic_.requests) { arrive(now_); }
+    if (traffic_.concurrency > 0 && issued_ < traffic_.requests) { arrive(now_ + traffic_.pause.value); }
     const auto edge = static_cast<std::int64_t>(traffic_.warm * static_cast<double>(traffic_.requests));
     if (finished_ == edge) { warm_ = {now_, output_, static_cast<double>(finished_)}; }
     if (finished_ <= edge || finished_ > traffic_.requests - edge) { return; }
@@ -247,33 +249,48 @@ class Player {
 
 ServeRun serve_run(const ServeEstimator& estimator, const Traffic& traffic) { return Player(estimator, traffic).play(); }
 
+namespace {
+
+/// One side of disaggregation over the clients or the rate of one of its replicas.
+Traffic side_of(const Traffic& traffic, double replicas) {
+  Traffic side = traffic;
+  side.concurrency = traffic.concurrency > 0 ? std::max(1.0, traffic.concurrency / replicas) : 0;
+  side.rate = traffic.rate / replicas;
+  side.requests = std::max<std::int64_t>(1, std::llround(static_cast<double>(traffic.requests) / replicas));
+  return side;
+}
+
+}  // namespace
+
 ServeRun serve_run(const ServeEstimator& prefill, const ServeEstimator& decode, const Disaggregated& pools, const Traffic& traffic) {
-  // The decoding side first: it sets the pace. Requests spread evenly over its replicas.
-  Traffic decoding = traffic;
+  Traffic decoding = side_of(traffic, pools.decode_replicas), prompts = side_of(traffic, pools.prefill_replicas);
   decoding.prompts_done = true;
-  decoding.concurrency = traffic.concurrency > 0 ? std::max(1.0, traffic.concurrency / pools.decode_replicas) : 0;
-  decoding.rate = traffic.rate / pools.decode_replicas;
-  decoding.requests = std::max<std::int64_t>(1, std::llround(static_cast<double>(traffic.requests) / pools.decode_replicas));
-  ServeRun all = serve_run(decode, decoding);
-  Traffic prompts = traffic;
   prompts.output = 1;
   prompts.output_spread = 0;
   const double moved = prefill.cache_of(traffic.input).value;
   prompts.transfer = pools.latency + Seconds{pools.transfer.value > 0 ? moved / pools.transfer.value : 0};
-  if (traffic.concurrency <= 0 && traffic.rate <= 0) { return all; }
-  // Prefill sees the requests at the rate at which the decoding side ends them.
-  double rate = traffic.concurrency > 0 ? all.requests.value * pools.decode_replicas : traffic.rate;
-  const Traffic one{.input = traffic.input, .output = 1, .reuse = traffic.reuse, .requests = 8, .transfer = {}};
-  const double most = serve_run(prefill, one).requests.value * pools.prefill_replicas;
-  const double slowed = std::min(1.0, 0.98 * most / rate);  // by prefill, where it is what bounds
-  rate *= slowed;
-  prompts.concurrency = 0;
-  prompts.rate = rate / pools.prefill_replicas;
-  prompts.requests = std::clamp<std::int64_t>(traffic.requests, 64, 512);
-  const ServeRun first = serve_run(prefill, prompts);
+  if (traffic.concurrency <= 0) {
+    ServeRun all = serve_run(decode, decoding);
+    const ServeRun first = serve_run(prefill, prompts);
+    all.ttft = first.ttft;
+    const double requests = std::min(all.requests.value * pools.decode_replicas, first.requests.value * pools.prefill_replicas);
+    all.output = {requests * traffic.output};
+    all.requests = {requests};
+    return all;
+  }
+  // Clients are with one side or the other: what one makes them wait, the other has fewer of them. A few rounds settle it.
+  constexpr int kRounds = 3;
+  ServeRun all, first;
+  for (int round = 0; round < kRounds; ++round) {
+    all = serve_run(decode, decoding);
+    prompts.pause = all.itl.mean * (traffic.output - 1) + prompts.transfer;
+    first = serve_run(prefill, prompts);
+    const double there = prompts.pause.value / (prompts.pause.value + first.ttft.mean.value);
+    decoding.concurrency = std::max(1.0, traffic.concurrency * there / pools.decode_replicas);
+  }
   all.ttft = first.ttft;
-  all.output = all.output * (pools.decode_replicas * slowed);
-  all.requests = {rate};
+  all.requests = {traffic.concurrency / (first.ttft.mean.value + all.itl.mean.value * (traffic.output - 1))};
+  all.output = all.requests * traffic.output;
   return all;
 }
 

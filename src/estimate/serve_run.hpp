@@ -16,7 +16,9 @@ struct Traffic {
   double input_spread = 0;             // standard deviation over the mean, log-normal; 0: all alike
   double output_spread = 0;
   double reuse = 0;             // part of each prompt that is in the cache already
+  double beams = 1;             // sequences that share a prompt and its cache, each a request here: what a prompt costs is divided
   double concurrency = 0;       // so many clients, each with one request at a time; 0: by rate
+  Seconds pause{0};             // of a client between an answer and its next request
   double rate = 0;              // requests a second, Poisson; 0 with concurrency 0: all at once
   std::int64_t requests = 100;  // how many there are
   double warm = 0;              // part of them that is left out of the figures at the start, and as much at the end: a long run's middle

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "base/text.hpp"
 #include "fleet/fleet.hpp"
@@ -22,6 +23,8 @@ using rows::lower;
 using rows::number_after;
 
 constexpr double kCountMax = 1e7;
+// DeepSeek's 128 heads are cut over two nodes at most.
+constexpr std::int64_t kWidestLatent = 16;
 // Standard deviation over the mean of the lengths of real conversations, where a table gives only their mean (ShareGPT: about 0.9).
 constexpr double kChatSpread = 0.9;
 // A row's replica is put on an island that is larger than any.
@@ -170,6 +173,14 @@ void check_layout(InferRow& out, ServeLayout& layout) {
   bool sparse = false;
   for (const Block& block : out.model.kinds) { sparse = sparse || block.ffn.experts > 0; }
   if (!sparse) { layout.ep = 1; }
+  // Latent attention has one cache that cannot be cut: a wide pool repeats attention, whatever the table calls its degree.
+  const Mixer& mixer = out.model.kinds.front().mixer;
+  const bool wide = layout.tp > kWidestLatent || (layout.tp > 8 && layout.ep > 1);
+  if (mixer.kind == MixerKind::latent && layout.dp == 1 && (wide || mixer.heads % layout.tp != 0)) {
+    layout.dp = std::exchange(layout.tp, 1);
+    layout.ep = layout.dp;
+    out.inferred += fmt::format("{} ranks taken as attention in parallel copies with experts over all; ", layout.dp);
+  }
   // Experts cannot be spread over more ranks than there are: then the ranks' degree was given for experts alone.
   if (layout.ep > layout.ranks()) {
     layout.dp = layout.ep / layout.tp;

@@ -37,6 +37,7 @@ std::vector<ServeLayout> choices(const InferRow& row) {
 Traffic traffic_of(const InferRow& row, double replicas) {
   Traffic traffic{.input = row.input, .output = row.output, .input_spread = row.spread, .output_spread = row.spread};
   double requests = kOfflineMin;
+  traffic.beams = row.beams;
   if (row.load.concurrency > 0) {
     traffic.concurrency = std::max(1.0, row.load.concurrency / replicas);
     requests = std::clamp(kPerClient * traffic.concurrency, 10.0, std::max(4000.0, 3 * traffic.concurrency));
@@ -142,7 +143,6 @@ Result<RowRun> run_infer_row(const InferRow& row) {
   // A beam is a sequence of its own to the cache and to the GEMMs; the prompt and its cache are shared by all beams of an answer.
   InferRow asked = row;
   if (row.beams > 1) {
-    asked.input = std::max(1.0, row.input / row.beams);
     for (double* load : {&asked.load.concurrency, &asked.load.rate, &asked.load.target}) { *load *= row.beams; }
   }
   if (row.load.batch > 0) {
