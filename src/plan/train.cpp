@@ -26,45 +26,6 @@ constexpr std::int64_t kBatchMax = std::int64_t{1} << 32;
 constexpr std::int64_t kSequenceMax = std::int64_t{1} << 30;
 constexpr std::size_t kPlansMax = 1000;
 
-Result<void> check(const TrainRequest& r) {
-  const auto bad = [](std::string what, std::string remedy = {}) {
-    return fail(ErrorKind::invalid, std::move(what), {}, std::move(remedy));
-  };
-  if (r.model.layers.empty()) { return bad("the model has no layers"); }
-  if (r.fleet.islands.empty()) { return bad("the fleet has no island"); }
-  for (const Island& island : r.fleet.islands) {
-    if (island.chips < 1) { return bad(fmt::format("island {} has {} chips", island.name, island.chips)); }
-    if (island.chip.memory.value.value <= 0) {
-      return bad(fmt::format("chip {} has no memory of its own in the catalogue", island.chip.key), "give it `memory` in a chip file");
-    }
-  }
-  if (r.sequence < 1 || r.sequence > kSequenceMax) { return bad(fmt::format("a sequence of {} tokens", r.sequence), "from 1 to 2^30"); }
-  if (r.global_batch < 0 || r.global_batch > kBatchMax || r.batch_tokens < 0) {
-    return bad(fmt::format("a batch of {} sequences", r.global_batch), "from 1 to 2^32");
-  }
-  if (r.global_batch == 0 && r.batch_tokens == 0) { return bad("no batch is given", "say how many sequences or tokens one step takes"); }
-  if (r.global_batch == 0 && r.batch_tokens < r.sequence) {
-    return bad(fmt::format("a batch of {} tokens is less than one sequence of {}", count_text(r.batch_tokens), count_text(r.sequence)),
-               fmt::format("the nearest that can be is {} tokens", count_text(r.sequence)));
-  }
-  if (!(r.tokens >= 0) || !std::isfinite(r.tokens)) { return bad(fmt::format("{} tokens to train on", r.tokens)); }
-  if (r.lora_rank < 0) { return bad(fmt::format("LoRA of rank {}", r.lora_rank)); }
-  if (!(r.memory_margin >= 0 && r.memory_margin < 1)) {
-    return bad(fmt::format("a memory margin of {}", r.memory_margin), "from 0 to below 1");
-  }
-  if (!(r.pue >= 1)) { return bad(fmt::format("a PUE of {}", r.pue), "at least 1"); }
-  if (!(r.host_share >= 0)) { return bad(fmt::format("a host share of {}", r.host_share), "at least 0"); }
-  if (r.plans < 1 || r.plans > kPlansMax) { return bad(fmt::format("{} plans", r.plans), fmt::format("from 1 to {}", kPlansMax)); }
-  const TrainLimits& l = r.limits;
-  if (l.precisions.empty() || l.schedules.empty() || l.zeros.empty() || l.recomputes.empty() || l.offloads.empty()) {
-    return bad("a list of what is allowed (precisions, schedules, ZeRO, recomputation, offload) is empty");
-  }
-  for (const std::int64_t most : {l.tp_max, l.cp_max, l.pp_max, l.dp_max, l.ep_max, l.interleave_max, l.micro_batch_max, l.chips_max}) {
-    if (most < 0) { return bad(fmt::format("a limit of {}", most), "0 is no limit"); }
-  }
-  return {};
-}
-
 TrainPlan alone(const TrainRequest& r, std::size_t island, const Candidate& candidate, TrainEstimator& estimator) {
   TrainPlan plan;
   TrainPart part;
@@ -127,8 +88,47 @@ void note(TrainPlan& plan, const TrainRequest& r, std::int64_t tokens_asked) {
 
 }  // namespace
 
+Result<void> check_request(const TrainRequest& r) {
+  const auto bad = [](std::string what, std::string remedy = {}) {
+    return fail(ErrorKind::invalid, std::move(what), {}, std::move(remedy));
+  };
+  if (r.model.layers.empty()) { return bad("the model has no layers"); }
+  if (r.fleet.islands.empty()) { return bad("the fleet has no island"); }
+  for (const Island& island : r.fleet.islands) {
+    if (island.chips < 1) { return bad(fmt::format("island {} has {} chips", island.name, island.chips)); }
+    if (island.chip.memory.value.value <= 0) {
+      return bad(fmt::format("chip {} has no memory of its own in the catalogue", island.chip.key), "give it `memory` in a chip file");
+    }
+  }
+  if (r.sequence < 1 || r.sequence > kSequenceMax) { return bad(fmt::format("a sequence of {} tokens", r.sequence), "from 1 to 2^30"); }
+  if (r.global_batch < 0 || r.global_batch > kBatchMax || r.batch_tokens < 0) {
+    return bad(fmt::format("a batch of {} sequences", r.global_batch), "from 1 to 2^32");
+  }
+  if (r.global_batch == 0 && r.batch_tokens == 0) { return bad("no batch is given", "say how many sequences or tokens one step takes"); }
+  if (r.global_batch == 0 && r.batch_tokens < r.sequence) {
+    return bad(fmt::format("a batch of {} tokens is less than one sequence of {}", count_text(r.batch_tokens), count_text(r.sequence)),
+               fmt::format("the nearest that can be is {} tokens", count_text(r.sequence)));
+  }
+  if (!(r.tokens >= 0) || !std::isfinite(r.tokens)) { return bad(fmt::format("{} tokens to train on", r.tokens)); }
+  if (r.lora_rank < 0) { return bad(fmt::format("LoRA of rank {}", r.lora_rank)); }
+  if (!(r.memory_margin >= 0 && r.memory_margin < 1)) {
+    return bad(fmt::format("a memory margin of {}", r.memory_margin), "from 0 to below 1");
+  }
+  if (!(r.pue >= 1)) { return bad(fmt::format("a PUE of {}", r.pue), "at least 1"); }
+  if (!(r.host_share >= 0)) { return bad(fmt::format("a host share of {}", r.host_share), "at least 0"); }
+  if (r.plans < 1 || r.plans > kPlansMax) { return bad(fmt::format("{} plans", r.plans), fmt::format("from 1 to {}", kPlansMax)); }
+  const TrainLimits& l = r.limits;
+  if (l.precisions.empty() || l.schedules.empty() || l.zeros.empty() || l.recomputes.empty() || l.offloads.empty()) {
+    return bad("a list of what is allowed (precisions, schedules, ZeRO, recomputation, offload) is empty");
+  }
+  for (const std::int64_t most : {l.tp_max, l.cp_max, l.pp_max, l.dp_max, l.ep_max, l.interleave_max, l.micro_batch_max, l.chips_max}) {
+    if (most < 0) { return bad(fmt::format("a limit of {}", most), "0 is no limit"); }
+  }
+  return {};
+}
+
 Result<std::vector<TrainPlan>> plan_train(const TrainRequest& request, SearchCount* count) {
-  TRY(check(request));
+  TRY(check_request(request));
   TrainRequest r = request;
   if (r.global_batch == 0) { r.global_batch = (r.batch_tokens + r.sequence / 2) / r.sequence; }
   SearchCount counted;
@@ -150,7 +150,7 @@ Result<std::vector<TrainPlan>> plan_train(const TrainRequest& request, SearchCou
 }
 
 Result<TrainPlan> judge_layout(const TrainRequest& request, std::size_t island, const Layout& layout) {
-  TRY(check(request));
+  TRY(check_request(request));
   TrainRequest r = request;
   if (r.global_batch == 0) { r.global_batch = (r.batch_tokens + r.sequence / 2) / r.sequence; }
   if (island >= r.fleet.islands.size()) { return fail(ErrorKind::invalid, fmt::format("the fleet has no island {}", island)); }

@@ -109,6 +109,9 @@ struct SearchCount {
 /// One layout of the user's on one island, whether or not it fits: `headroom` is then below 0. The error says which rule it breaks.
 [[nodiscard]] Result<TrainPlan> judge_layout(const TrainRequest& request, std::size_t island, const Layout& layout);
 
+/// What is wrong with the question, whatever the answer.
+[[nodiscard]] Result<void> check_request(const TrainRequest& request);
+
 /// The order of layouts that breaks ties: the simpler first.
 [[nodiscard]] bool simpler(const Layout& a, const Layout& b);
 
