@@ -62,7 +62,10 @@ struct Alias {
   std::string_view words, name;
 };
 /// Names that share no words with the catalogue's.
-constexpr std::array<Alias, 14> kAliases{{{"gptj", "gpt-j-6b"},
+constexpr std::array<Alias, 17> kAliases{{{"gptj", "gpt-j-6b"},
+                                          {"nemotron8b", "nemotron-3-8b"},
+                                          {"nemotron22b", "nemotron-3-22b"},
+                                          {"nemotron340b", "nemotron-4-340b"},
                                           {"gptj99", "gpt-j-6b"},
                                           {"gptj99.9", "gpt-j-6b"},
                                           {"llama270b99", "llama-2-70b"},

@@ -336,7 +336,8 @@ Result<TrainRow> read_train_row(const CsvTable& table, std::size_t index, const 
   if (l.shard > 0 && (l.dp * l.cp) % l.shard != 0) { l.shard = 0; }
 
   Given given = given_of(cells);
-  given.interleave_open = row.stack->interleaves && !cells.count("vp_interleave") && l.pp > 1;
+  if (given.tp) { given.tp = l.tp; }
+  given.interleave_open = row.stack->interleaves && !cells.count("vp_interleave") && (l.pp > 1 || !given.pp);
   const std::int64_t mb = given.micro_batch.value_or(1);
   const auto accumulate = number_after(note, "grad-accum ");
   const auto batch = cells.count("global_batch");
