@@ -38,19 +38,14 @@ Traffic traffic_of(const InferRow& row, double replicas) {
   Traffic traffic{.input = row.input, .output = row.output, .input_spread = row.spread, .output_spread = row.spread};
   double requests = kOfflineMin;
   traffic.beams = row.beams;
+  traffic.rate = row.load.rate / replicas;
   if (row.load.concurrency > 0) {
     traffic.concurrency = std::max(1.0, row.load.concurrency / replicas);
     requests = std::clamp(kPerClient * traffic.concurrency, 10.0, std::max(4000.0, 3 * traffic.concurrency));
   } else if (row.load.rate > 0) {
-    traffic.rate = row.load.rate / replicas;
     requests = 500;
   } else if (row.load.queued > 0) {
     requests = row.load.queued / replicas;
-  }
-  if (row.load.concurrency > 0 && row.load.rate > 0) {
-    // A rate, with a limit on how many are inside: whichever binds. Played open where it does not.
-    traffic.rate = row.load.rate / replicas;
-    traffic.concurrency = 0;
   }
   if (row.load.requests > 0) { requests = row.load.requests / replicas; }
   traffic.requests = std::clamp<std::int64_t>(std::llround(requests), 1, kRequestsMax);
@@ -72,6 +67,12 @@ Result<RowRun> run_on(const InferRow& row, const ServeLayout& layout, const Engi
     // Enough to fill the largest batch several times.
     const double batch = std::min(estimator.sequences_held(row.input + row.output), engine.sequences_max);
     traffic.requests = std::clamp<std::int64_t>(std::llround(kFillings * batch), kOfflineMin, kOfflineMax);
+  }
+  if (row.load.concurrency > 0 && row.load.rate > 0) {
+    // A rate, with a limit on how many are inside: whichever binds.
+    result.run = serve_run(estimator, traffic);
+    if (result.run.requests.value <= traffic.rate) { return result; }
+    traffic.concurrency = 0;
   }
   if (row.load.itl_limit <= 0 && !(row.load.server && row.load.target <= 0)) {
     if (row.load.server) {
