@@ -118,6 +118,29 @@ void add_serve(CLI::App& plan, Context& context) {
                     "centrale plan serve --model deepseek-v3 --fleet h200x128 --input 4096 --output 1024 --rate 30/s --json"});
 }
 
+void add_fleet(CLI::App& plan, Context& context) {
+  auto o = std::make_shared<PlanFleetOptions>();
+  CLI::App* c =
+      add_offline(plan, context, "fleet", "Find which chips train a model within so many days, how many of them, and at what cost.", o,
+                  &plan_fleet_command);
+  c->add_option("--model", o->model, "a config.json, a name (centrale plan models), or a Hugging Face id")->required()->type_name("MODEL");
+  c->add_option("--tokens", o->tokens, "tokens to train on")->required()->type_name("N");
+  c->add_option("--days", o->days, "at most so many days")->required()->check(CLI::PositiveNumber)->type_name("N");
+  c->add_option("--chips", o->chips, "the chips to choose from, such as h100,mi300x,ascend-910b")->required()->type_name("LIST");
+  c->add_option("--batch", o->batch, "tokens of one step; what published runs of so many tokens use if not given")->type_name("N");
+  c->add_option("--seq", o->sequence, "tokens of a sequence")->type_name("N")->capture_default_str();
+  c->add_option("--max", o->chips_max, "at most so many chips of one kind")
+      ->check(CLI::Range(1, 10'000'000))
+      ->type_name("N")
+      ->capture_default_str();
+  c->add_option("--precision", o->precisions, "what may be multiplied in, such as bf16,fp8")->type_name("LIST")->capture_default_str();
+  c->add_option("--stack", o->stack, "the training software (centrale plan stacks); the chip's usual one if not given")->type_name("STACK");
+  add_catalogue(c, o->known);
+  add_stacks(c, o->known);
+  set_examples(*c, {"centrale plan fleet --model llama-3.1-70b --tokens 15T --days 60 --chips h100,mi300x,ascend-910b",
+                    "centrale plan fleet --model deepseek-v3 --tokens 14.8T --days 90 --chips h800,h200 --precision fp8 --json"});
+}
+
 void add_lists(CLI::App& plan, Context& context) {
   auto known = std::make_shared<KnownFiles>();
   CLI::App* c = add_offline(plan, context, "models", "List the models that are known by name.", known, &plan_models_command);
@@ -154,6 +177,7 @@ void add_plan_commands(CLI::App& app, Context& context) {
   plan->require_subcommand(1);
   add_train(*plan, context);
   add_serve(*plan, context);
+  add_fleet(*plan, context);
   add_predict(*plan, context);
   add_lists(*plan, context);
   set_examples(*plan, {"centrale plan train --model llama-3.1-8b --fleet h100x64 --batch 4M --seq 8192", "centrale plan models"});

@@ -293,6 +293,23 @@ TEST(PlanServeCommand, WhatCannotBeIsSaidInOneLine) {
   }
 }
 
+TEST(PlanFleetCommand, SaysWhichChipsAndHowMany) {
+  const Words question{"fleet", "--model", "llama-3.1-8b",          "--tokens", "100G", "--days",
+                       "10",    "--chips", "h100,v100-sxm-32gb,t4", "--seq",    "2048"};
+  const Ran ran = plan(with(question, {"--max", "256"}));
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("100G tokens within 10.0 days"), HasSubstr("COST USD"), HasSubstr("h100-sxm"), HasSubstr("t4")));
+  const Ran json = plan(with(question, {"--json"}));
+  EXPECT_TRUE(is_json_text(json.out));
+  EXPECT_THAT(json.out, HasSubstr(R"("choices":[{"chip":)"));
+  EXPECT_EQ(plan(having(question, "--days", "0")).code, kExitUsage);
+  EXPECT_EQ(plan(having(question, "--tokens", "lots")).code, kExitUsage);
+  EXPECT_EQ(plan(having(question, "--chips", "h1000")).code, kExitInput);
+  EXPECT_EQ(plan(having(question, "--chips", "h100,")).code, kExitInput);
+  EXPECT_EQ(plan(with(question, {"--stack", "nothing"})).code, kExitInput);
+  EXPECT_EQ(plan(with(question, {"--max", "0"})).code, kExitUsage);
+}
+
 TEST(PlanLists, NameWhatIsKnownWithNumbers) {
   const Ran models = plan({"models"});
   EXPECT_EQ(models.code, 0);
