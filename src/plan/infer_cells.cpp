@@ -12,7 +12,6 @@
 #include "base/text.hpp"
 #include "fleet/fleet.hpp"
 #include "plan/infer_rows.hpp"
-#include "plan/model_like.hpp"
 #include "plan/row_cells.hpp"
 
 namespace centrale {
@@ -80,7 +79,7 @@ std::optional<Pools> read_pools(std::string_view text) {
 }
 
 Result<void> read_model_and_chip(InferRow& out, const rows::Cells& cells, const Catalogue& catalogue, const std::vector<Engine>& engines) {
-  TRY_ASSIGN(LikelyModel likely, model_like(cells.text("model"), cells.real("params_B")));
+  TRY_ASSIGN(LikelyModel likely, served_model(cells.text("model"), cells.real("params_B")));
   if (!likely.taken.empty()) { out.inferred += likely.taken + "; "; }
   out.model = std::move(likely.model);
   // Mistral 7B's first release has a window; those since, and engines that keep all of the cache, do not.
@@ -192,6 +191,21 @@ void check_layout(InferRow& out, ServeLayout& layout) {
   }
 }
 
+/// What a row says of speculative decoding. Acceptance is what published reports give: 0.85 for DeepSeek-V3's first module
+/// (arXiv:2412.19437, section 5.4.3), about 0.7 a token for EAGLE (arXiv:2401.15077).
+void read_speculation(InferRow& out, const rows::Cells& cells) {
+  std::string text;
+  for (const char* column : {"note", "engine+version", "precision", "model"}) { text += lower(cells.text(column)) + ' '; }
+  const auto has = [&](std::string_view word) { return contains(text, word); };
+  const bool off = has("no mtp") || has("without mtp") || has("mtp off") || has("mtp=0") || has("no spec") || has("mtp disabled");
+  const bool modules = has("mtp"), drafts = has("eagle") || has("speculative") || has("medusa");
+  if (off || !(modules || drafts)) { return; }
+  const double said = number_after(text, modules ? "mtp" : "eagle").value_or(0);
+  out.speculation.draft = said >= 1 && said <= 8 ? std::floor(said) : (modules ? 1 : 3);
+  out.speculation.acceptance = modules ? 0.85 : 0.7;
+  out.inferred += fmt::format("{:g} tokens guessed an iteration, {:g} of them right; ", out.speculation.draft, out.speculation.acceptance);
+}
+
 }  // namespace
 
 Result<RowLoad> read_load(std::string_view cell) {
@@ -235,6 +249,7 @@ Result<InferRow> read_infer_row(const CsvTable& table, std::size_t row, const Ca
   read_layout(out, cells);
   check_layout(out, out.layout);
   check_layout(out, out.prefill);
+  read_speculation(out, cells);
   TRY_ASSIGN(out.load, read_load(cells.text("concurrency_or_rate")));
   if (out.load.single) { out.load.concurrency = 1; }
   if (cells.text("concurrency_or_rate").empty()) {

@@ -130,10 +130,10 @@ Result<RowRun> run_pools(const InferRow& row) {
 std::string key_of(const InferRow& row) {
   const auto layout = [](const ServeLayout& l) { return fmt::format("{} ep{} cache{}", to_text(l), l.ep, l.cache_bytes); };
   const RowLoad& l = row.load;
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", row.model.name, row.island.chip.key,
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", row.model.name, row.island.chip.key,
                      row.engine->key, layout(row.layout), layout(row.prefill), row.disaggregated, row.layout_stated, row.prefill_workers,
                      row.decode_workers, row.chips, row.input, row.output, row.spread, row.beams, l.concurrency, l.rate, l.queued, l.batch,
-                     l.target, l.itl_limit, l.requests, l.single, l.server, row.model.kinds.front().mixer.window);
+                     l.target, l.itl_limit, l.requests, l.single, l.server, row.model.kinds.front().mixer.window, row.speculation.draft);
 }
 
 }  // namespace

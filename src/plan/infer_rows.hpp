@@ -4,6 +4,7 @@
 // measured_kind, source, note.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,9 +15,14 @@
 #include "estimate/serve_run.hpp"
 #include "fleet/catalogue.hpp"
 #include "model/model.hpp"
+#include "plan/model_like.hpp"
 #include "plan/rows.hpp"
 
 namespace centrale {
+
+/// model_like(), for the names that serving tables use: "mistralai/Mixtral-8x7B-Instruct-v0.1", "DeepSeek-R1-0528-FP4",
+/// "DeepSeek-R1-Distill-Llama-70B".
+[[nodiscard]] Result<LikelyModel> served_model(std::string_view name, std::optional<double> parameters_e9);
 
 /// What a row's load column says.
 struct RowLoad {

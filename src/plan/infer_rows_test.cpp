@@ -75,6 +75,33 @@ TEST(InferRows, WhatIsInferredIsSaid) {
   EXPECT_TRUE(known.ok) << known.note;
 }
 
+TEST(InferRows, ModelsAreKnownByTheNamesOfCheckpoints) {
+  const auto shape = [](std::string_view name) {
+    const auto model = served_model(name, std::nullopt);
+    return model && !model->is_guess ? model->model.hidden * 1000 + model->model.depth() : 0;
+  };
+  EXPECT_EQ(shape("mistralai/Mixtral-8x7B-Instruct-v0.1"), 4096032);
+  EXPECT_EQ(shape("mistralai/Mistral-7B-Instruct-v0.3"), 4096032);
+  EXPECT_EQ(shape("nvidia/Llama-3.1-405B-Instruct-FP4"), 16384126);
+  EXPECT_EQ(shape("amd/Llama-3.3-70B-Instruct-FP8-KV"), 8192080);
+  EXPECT_EQ(shape("Qwen3-235B-A22B-FP8"), 4096094);
+  EXPECT_EQ(shape("deepseek-ai/DeepSeek-R1-0528"), 7168061);
+  EXPECT_EQ(shape("deepseek-ai/DeepSeek-V3-0324"), 7168061);
+  EXPECT_EQ(shape("DeepSeek-R1-Distill-Llama-70B"), 8192080);
+  EXPECT_EQ(shape("llama2-70b-99.9"), 8192080);
+  EXPECT_EQ(shape("Some-Unheard-Of-Model"), 0);
+}
+
+TEST(InferRows, SpeculationThatARowSpeaksOfIsTakenIn) {
+  const auto itl = [](std::string_view note) {
+    return predicted(std::string("x,,deepseek-r1,671,fp8,,h200_sxm,8,8,1,,1024,1024,concurrency=4,sglang,itl_ms,1,") + std::string(note) +
+                     "\n")[0];
+  };
+  EXPECT_LT(itl("MTP 2").value, 0.8 * itl("").value);
+  EXPECT_EQ(itl("no MTP").value, itl("").value);
+  EXPECT_NE(itl("mtp2").note.find("2 tokens guessed"), std::string::npos) << itl("mtp2").note;
+}
+
 TEST(InferRows, LoadsAreReadAsTheyAreWritten) {
   EXPECT_EQ(read_load("concurrency=64")->concurrency, 64);
   EXPECT_EQ(read_load("64 users")->concurrency, 64);
