@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import calibrate
+import plan_accuracy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -39,8 +40,10 @@ AIMS = {
     "search_1t_100k_s": (1.0, False),
     "layouts_per_s": (1_000_000, True),
     **calibrate.AIMS,
+    **plan_accuracy.AIMS,
 }
-BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate, "plan-speed": bench_plan_speed}
+BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate, "plan-speed": bench_plan_speed,
+           "plan-accuracy": plan_accuracy.bench_plan_accuracy}
 
 
 def table(figures: dict) -> str:
