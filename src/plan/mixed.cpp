@@ -16,7 +16,8 @@ namespace centrale::planning {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Up to so many islands every set of them is tried, and up to so many every grouping of a set; above, the fastest 2, 3, 4, … of them.
+// Of so many islands every set is tried, and of so many every grouping of each set; of more the fastest 2, 3, 4, 5, 10, 20, …, each by
+// itself or the first few as one pipeline.
 constexpr std::size_t kSubsetsMax = 5, kGroupingsMax = 4;
 // Islands that one pipeline goes through at most: each more is one more choice of tp for every one before.
 constexpr std::size_t kPipelineMax = 3;
@@ -58,21 +59,24 @@ class Mixer {
     Group fastest(n);
     for (std::size_t i = 0; i < n; ++i) { fastest[i] = i; }
     std::stable_sort(fastest.begin(), fastest.end(), [&](std::size_t a, std::size_t b) { return speed(a) > speed(b); });
-    for (std::size_t k = 2; k <= n; ++k) {
+    for (std::size_t k = 2;; k = std::min(n, k < kSubsetsMax ? k + 1 : 2 * k)) {
       Group g(fastest.begin(), fastest.begin() + static_cast<std::ptrdiff_t>(k));
       std::sort(g.begin(), g.end());
       all.push_back(std::move(g));
+      if (k == n) { break; }
     }
     return all;
   }
 
   /// Ways to divide a set into groups: each by itself; all in one; for small sets everything between.
-  static std::vector<std::vector<Group>> groupings(const Group& islands) {
+  [[nodiscard]] std::vector<std::vector<Group>> groupings(const Group& islands) const {
     std::vector<std::vector<Group>> all;
-    if (islands.size() > kGroupingsMax) {
+    if (islands_.size() > kGroupingsMax) {
       std::vector<Group> each;
       for (const std::size_t i : islands) { each.push_back({i}); }
-      return {std::move(each)};
+      all.push_back(std::move(each));
+      if (islands.size() <= kPipelineMax) { all.push_back({islands}); }
+      return all;
     }
     std::vector<Group> groups;
     divide(islands, 0, groups, all);
@@ -120,15 +124,32 @@ class Mixer {
 
   /// The best way of a group; null where there is none, or none below `worst`.
   const Shared* best_of(const Group& group, std::int64_t sequences, double worst) {
-    const auto key = std::pair(group, sequences);
+    const auto key = std::pair(group.size() == 1 ? Group{like(group[0])} : group, sequences);
     const auto found = known_.find(key);
     // A failure below one bound says nothing of a later, wider one.
     if (found != known_.end() && (found->second.best || found->second.worst >= worst)) {
       return found->second.best ? &*found->second.best : nullptr;
     }
-    Known known{.best = group.size() == 1 ? best_alone(group[0], sequences, worst) : best_ordered(group, sequences, worst), .worst = worst};
+    Known known{.best = group.size() == 1 ? best_alone(key.first[0], sequences, worst) : best_ordered(group, sequences, worst),
+                .worst = worst};
     const auto at = known_.insert_or_assign(key, std::move(known)).first;
     return at->second.best ? &*at->second.best : nullptr;
+  }
+
+  /// The first island like this one: what is known of it holds for both.
+  [[nodiscard]] std::size_t like(std::size_t island) const {
+    for (std::size_t i = 0; i < island; ++i) {
+      if (alike(islands_.island(i), islands_.island(island))) { return i; }
+    }
+    return island;
+  }
+
+  static bool alike(const Island& a, const Island& b) {
+    const Network &x = a.network, &y = b.network;
+    return a.chip.key == b.chip.key && a.chip.memory.value == b.chip.memory.value && a.chips == b.chips && a.domain == b.domain &&
+           a.chips_per_node == b.chips_per_node && x.kind == y.kind && x.bandwidth == y.bandwidth && x.latency == y.latency &&
+           x.leaf == y.leaf && x.spine == y.spine && x.oversubscription == y.oversubscription && x.in_network == y.in_network &&
+           x.torus == y.torus;
   }
 
   std::optional<Shared> best_alone(std::size_t island, std::int64_t sequences, double worst) {
@@ -176,9 +197,7 @@ class Mixer {
   /// may reach them by different links.
   [[nodiscard]] bool swaps_alike(const Group& order) const {
     if (order.size() != 2 || order[0] < order[1]) { return false; }
-    const Island &a = islands_.island(order[0]), &b = islands_.island(order[1]);
-    return a.chip.key == b.chip.key && a.chips == b.chips && a.domain == b.domain && a.network.kind == b.network.kind &&
-           a.network.bandwidth == b.network.bandwidth;
+    return alike(islands_.island(order[0]), islands_.island(order[1]));
   }
 
   void add_pipeline(const Shared& s) {
@@ -209,6 +228,7 @@ class Mixer {
       if (slowest == nullptr || s->seconds > slowest->seconds) { slowest = s; }
       backward = std::min(backward, s->backward);
       plan.parts.insert(plan.parts.end(), s->parts.begin(), s->parts.end());
+      if (groups[g].size() == 1) { plan.parts.back().island = groups[g][0]; }
       note(plan, *s);
     }
     // As estimate() counts overlap: the last micro-batch's backward pass hides a part; the first layer's gradients find nothing to hide

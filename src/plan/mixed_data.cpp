@@ -12,6 +12,8 @@ namespace centrale::planning {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Above so many groups shares are not enumerated but improved.
+constexpr std::size_t kEnumeratedGroups = 3;
 // Shares tried of each group but the last, which takes the rest, where the batch is too large to try all.
 constexpr std::size_t kSharesTried = 12;
 
@@ -20,12 +22,12 @@ double as_double(std::int64_t n) { return static_cast<double>(n); }
 class Sharing {
  public:
   Sharing(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst)
-      : batch_(batch), speeds_(std::move(speeds)), time_(time), best_{.sequences = {}, .slowest = worst} {}
+      : batch_(batch), speeds_(std::move(speeds)), most_(speeds_), time_(time), best_{.sequences = {}, .slowest = worst} {}
 
   std::optional<Shares> run() {
     const std::size_t groups = speeds_.size();
     if (batch_ < static_cast<std::int64_t>(groups)) { return std::nullopt; }
-    if (batch_ > kSharesAllTried) {
+    if (batch_ > kSharesAllTried || groups > kEnumeratedGroups) {
       // What each takes for its guessed share says how fast it is; twice is enough to settle.
       for (int round = 0; round < 2; ++round) {
         const std::vector<std::int64_t> guess = proportional();
@@ -36,6 +38,7 @@ class Sharing {
         }
       }
     }
+    if (groups > kEnumeratedGroups) { return improved(); }
     choices_.resize(groups);
     const std::vector<std::int64_t> guess = proportional();
     for (std::size_t g = 0; g < groups; ++g) { choices_[g] = choices(guess[g]); }
@@ -46,6 +49,41 @@ class Sharing {
   }
 
  private:
+  /// From shares in proportion to the speeds, in round units: the slowest group gives a unit to the one that is least slowed by it, as long
+  /// as that helps.
+  std::optional<Shares> improved() {
+    const auto groups = static_cast<std::int64_t>(speeds_.size());
+    std::int64_t unit = 1;
+    while (batch_ % (2 * unit) == 0 && 16 * unit * groups <= batch_) { unit *= 2; }
+    batch_ /= unit;
+    std::vector<std::int64_t> shares = proportional();
+    batch_ *= unit;
+    std::vector<double> seconds(shares.size());
+    for (std::size_t g = 0; g < shares.size(); ++g) { seconds[g] = time_(g, shares[g] *= unit, kInfinity); }
+    for (std::int64_t step = 0; step < 4 * groups; ++step) {
+      const auto slowest = static_cast<std::size_t>(std::max_element(seconds.begin(), seconds.end()) - seconds.begin());
+      if (shares[slowest] <= unit) { break; }
+      std::size_t taker = slowest;
+      double taken = seconds[slowest];
+      for (std::size_t g = 0; g < shares.size(); ++g) {
+        if (g == slowest || seconds[g] >= taken) { continue; }
+        if (const double more = time_(g, shares[g] + unit, taken); more < taken) {
+          taker = g;
+          taken = more;
+        }
+      }
+      const double less = time_(slowest, shares[slowest] - unit, kInfinity);
+      if (taker == slowest || less >= seconds[slowest]) { break; }
+      shares[taker] += unit;
+      seconds[taker] = taken;
+      shares[slowest] -= unit;
+      seconds[slowest] = less;
+    }
+    const double slowest = *std::max_element(seconds.begin(), seconds.end());
+    if (slowest >= best_.slowest) { return std::nullopt; }
+    return Shares{.sequences = shares, .slowest = slowest};
+  }
+
   /// Whole numbers in proportion to the speeds, at least 1: the largest remainders get one more.
   [[nodiscard]] std::vector<std::int64_t> proportional() const {
     double sum = 0;
@@ -87,6 +125,9 @@ class Sharing {
     }
     const auto try_share = [&](std::int64_t share) {
       if (left - share < static_cast<std::int64_t>(choices_.size() - group - 1)) { return; }
+      if (least_time(group, group + 1, share) >= best_.slowest || least_time(group + 1, most_.size(), left - share) >= best_.slowest) {
+        return;
+      }
       const double seconds = std::max(slowest, time_(group, share, best_.slowest));
       if (seconds >= best_.slowest) { return; }
       chosen_[group] = share;
@@ -101,6 +142,13 @@ class Sharing {
     }
   }
 
+  /// s that no division of so many sequences among groups [first, end) goes below.
+  [[nodiscard]] double least_time(std::size_t first, std::size_t end, std::int64_t sequences) const {
+    double rate = 0;
+    for (std::size_t g = first; g < end; ++g) { rate += most_[g]; }
+    return as_double(sequences) / (as_double(batch_) * rate);
+  }
+
   void take(std::size_t group, std::int64_t share, double slowest) {
     const double seconds = std::max(slowest, time_(group, share, best_.slowest));
     if (seconds >= best_.slowest) { return; }
@@ -109,7 +157,7 @@ class Sharing {
   }
 
   std::int64_t batch_;
-  std::vector<double> speeds_;
+  std::vector<double> speeds_, most_;
   const ShareTime& time_;
   Shares best_;
   std::vector<std::vector<std::int64_t>> choices_;

@@ -19,10 +19,10 @@ struct Shares {
   double slowest = 0;
 };
 
-/// Up to so many sequences every division of the batch between two groups is tried; above, those near the groups' speeds.
+/// Up to so many sequences every division of the batch between two or three groups is tried; above, those near the groups' speeds.
 inline constexpr std::int64_t kSharesAllTried = 64;
 
-/// The division of a batch whose slowest group is fastest, below `worst`. `speeds`: a first guess.
+/// The division of a batch whose slowest group is fastest, below `worst`. `speeds`: whole batches a second that each group cannot exceed.
 [[nodiscard]] std::optional<Shares> share_batch(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst);
 
 /// What groups that train the same model take to add up their gradients over the islands' links, once a step, ring after ring: each group

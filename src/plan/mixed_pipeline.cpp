@@ -2,6 +2,7 @@
 #include "plan/mixed_pipeline.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -201,17 +202,21 @@ class PipelineSearch {
   /// The slowest stage is at least what any weighting of the islands gives (duality of the fractional split); 1 / whole is the best one
   /// where all layers are alike.
   [[nodiscard]] double bound(const Combination& c) const {
+    std::vector<const Option*> options;
+    for (std::size_t p = 0; p < order_.size(); ++p) { options.push_back(&option(c, p)); }
+    return bound(options, c.stages);
+  }
+
+  [[nodiscard]] double bound(const std::vector<const Option*>& options, const std::vector<std::int32_t>& stages) const {
     double weights = 0;
-    for (std::size_t p = 0; p < order_.size(); ++p) { weights += c.stages[p] / option(c, p).whole; }
+    for (std::size_t p = 0; p < options.size(); ++p) { weights += stages[p] / options[p]->whole; }
     double layers = 0;
     for (std::size_t i = 1; i + 1 < r_.model.layers.size(); ++i) {
       double least = kInfinity;
-      for (std::size_t p = 0; p < order_.size(); ++p) {
-        least = std::min(least, option(c, p).by_kind[r_.model.layers[i]] / option(c, p).whole);
-      }
+      for (const Option* o : options) { least = std::min(least, o->by_kind[r_.model.layers[i]] / o->whole); }
       layers += least;
     }
-    const Layout& l = option(c, 0).layout;
+    const Layout& l = options[0]->layout;
     return as_double(batch_ / (l.dp * l.micro_batch)) * layers / weights;
   }
 
@@ -220,19 +225,29 @@ class PipelineSearch {
   }
 
   void try_variants(const Combination& c) {
-    for (const Zero zero : r_.limits.zeros) {
-      if (zero == Zero::gradients) { continue; }
-      for (const Recompute recompute : r_.limits.recomputes) {
+    for (const Recompute recompute : r_.limits.recomputes) {
+      std::vector<Option> options;
+      std::vector<const Option*> pointers;
+      for (std::size_t p = 0; p < order_.size(); ++p) {
+        options.push_back(option(c, p));
+        options.back().layout.pp = c.stages[p];
+        options.back().layout.recompute = recompute;
+        if (recompute != Recompute::none) { measure(p, options.back()); }
+      }
+      for (const Option& o : options) { pointers.push_back(&o); }
+      if (bound(pointers, c.stages) * kRounding > worst_) {
+        ++count_.pruned;
+        continue;
+      }
+      for (const Zero zero : r_.limits.zeros) {
+        if (zero == Zero::gradients) { continue; }
         for (const Offload offload : {Offload::none, Offload::optimizer}) {
           if (!has(r_.limits.offloads, offload)) { continue; }
           std::vector<Layout> layouts;
-          for (std::size_t p = 0; p < order_.size(); ++p) {
-            Layout l = option(c, p).layout;
-            l.pp = c.stages[p];
-            l.zero = zero;
-            l.recompute = recompute;
-            l.offload = offload;
-            layouts.push_back(l);
+          for (const Option& o : options) {
+            layouts.push_back(o.layout);
+            layouts.back().zero = zero;
+            layouts.back().offload = offload;
           }
           if (try_layouts(layouts)) { break; }  // what fits without offload needs none
         }
@@ -243,9 +258,18 @@ class PipelineSearch {
   const StageTable& table_of(std::size_t place, const Layout& layout) {
     Layout l = layout;
     l.pp = 2;  // of more than one stage: which one does not matter
-    auto& known = tables_[order_[place]];
-    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& entry) { return entry.first == l; });
-    if (found != known.end()) { return *found->second; }
+    // In what layouts of one pipeline differ.
+    const std::array<std::int64_t, 9> key{l.tp,
+                                          l.cp,
+                                          l.dp,
+                                          l.ep,
+                                          l.etp,
+                                          l.micro_batch,
+                                          static_cast<std::int64_t>(l.zero) * 8 + static_cast<std::int64_t>(l.recompute),
+                                          static_cast<std::int64_t>(l.offload) * 8 + static_cast<std::int64_t>(l.precision),
+                                          l.sequence_parallel ? 1 : 0};
+    std::unique_ptr<StageTable>& known = tables_[{order_[place], key}];
+    if (known) { return *known; }
     auto table = std::make_unique<StageTable>();
     const auto n = static_cast<std::size_t>(depth_);
     table->seconds.assign(n * (n + 1), kInfinity);
@@ -271,8 +295,8 @@ class PipelineSearch {
         }
       }
     }
-    known.emplace_back(l, std::move(table));
-    return *known.back().second;
+    known = std::move(table);
+    return *known;
   }
 
   /// False: it does not fit.
@@ -421,7 +445,7 @@ class PipelineSearch {
   std::vector<Option> pool_;
   std::vector<Combination> combinations_;
   std::int64_t splits_ = 0;
-  std::map<std::size_t, std::vector<std::pair<Layout, std::unique_ptr<StageTable>>>> tables_;  // by island
+  std::map<std::pair<std::size_t, std::array<std::int64_t, 9>>, std::unique_ptr<StageTable>> tables_;  // by island and layout
   std::optional<Shared> best_;
 };
 

@@ -91,7 +91,7 @@ std::vector<std::int64_t> shards_of(const Layout& l, const Island& island, const
 
 namespace {
 
-/// A branch: where micro_batch is 0, all of them are below it.
+/// A branch: where micro_batch is 0, all of them are below it, and all smaller dp.
 struct Branch {
   double bound = 0;
   std::int32_t tp = 1, cp = 1, pp = 1, dp = 1, micro_batch = 0;
@@ -122,6 +122,7 @@ class Searcher {
         break;
       }
       if (branch.micro_batch == 0) {
+        open_dp(branch, branch.dp - 1);
         open_micro_batches(branch);
       } else {
         open_experts(branch);
@@ -139,27 +140,29 @@ class Searcher {
 
   void open_degrees() {
     for (const Precision precision : s_.limits.precisions) {
-      const double one = s_.estimator.lower_bound(1, precision).value;
       for (const std::int64_t tp : space_.tp) {
         for (const std::int64_t cp : space_.cp) {
           for (const std::int64_t pp : space_.pp) {
             const std::int64_t most = space_.chips / (tp * cp * pp);
             if (most == 0) { break; }
-            for (const std::int64_t dp : space_.batch_divisors) {
-              if (dp > limited(s_.limits.dp_max, most)) { break; }
-              const auto narrow = [](std::int64_t n) { return static_cast<std::int32_t>(n); };
-              branches_.push({.bound = one / static_cast<double>(tp * cp * pp * dp),
-                              .tp = narrow(tp),
-                              .cp = narrow(cp),
-                              .pp = narrow(pp),
-                              .dp = narrow(dp),
-                              .micro_batch = 0,
-                              .precision = precision});
-            }
+            const auto narrow = [](std::int64_t n) { return static_cast<std::int32_t>(n); };
+            open_dp({.tp = narrow(tp), .cp = narrow(cp), .pp = narrow(pp), .precision = precision}, limited(s_.limits.dp_max, most));
           }
         }
       }
     }
+  }
+
+  /// The largest dp up to `most`: those below take longer by their bound, and are opened after it.
+  void open_dp(Branch branch, std::int64_t most) {
+    const auto& all = space_.batch_divisors;
+    const auto above = std::upper_bound(all.begin(), all.end(), most);
+    if (above == all.begin()) { return; }
+    branch.dp = static_cast<std::int32_t>(*(above - 1));
+    branch.micro_batch = 0;
+    const std::int64_t chips = std::int64_t{1} * branch.tp * branch.cp * branch.pp * branch.dp;
+    branch.bound = s_.estimator.lower_bound(chips, branch.precision).value;
+    branches_.push(branch);
   }
 
   static Layout layout_of(const Branch& b) {
@@ -240,9 +243,9 @@ class Searcher {
     }
   }
 
-  /// What the offload of activations adds to a step is never negative: where they fit without and nothing is recomputed it is of no use. (That
-  /// of the optimizer may be faster than the chip where there is little to optimize.) Where activations are offloaded recomputation may save
-  /// time (fewer bytes to move), so that all of its amounts are tried.
+  /// What the offload of activations adds to a step is never negative: where they fit without and nothing is recomputed it is of no use.
+  /// (That of the optimizer may be faster than the chip where there is little to optimize.) Where activations are offloaded recomputation
+  /// may save time (fewer bytes to move), so that all of its amounts are tried.
   void open_offloads(Layout l) {
     bool fits_as_it_is = false;
     for (const Offload offload : {Offload::none, Offload::optimizer, Offload::activations}) {
