@@ -51,6 +51,10 @@ double seen(const Mixer& mixer, double context) {
   return mixer.window > 0 ? std::min(context, static_cast<double>(mixer.window)) : context;
 }
 
+/// GGUF's kinds nest scales in blocks in super-blocks: what unpacking one weight costs, as seen on chips where it, not memory, is the
+/// bound.
+double unpack_flop(const WeightFormat& format) { return format.name.starts_with('q') ? 36 : 0; }
+
 double precision_rate(Precision precision, const ChipEfficiency& e) {
   if (precision == Precision::fp4) { return e.gemm_fp4; }
   return precision == Precision::fp8 || precision == Precision::int8 ? e.gemm_fp8 : e.gemm;
@@ -129,7 +133,10 @@ ServeEstimator::ServeEstimator(const Model& model, const Island& island, const E
   }
   hidden_ = static_cast<double>(model.hidden);
   head_ = {.outputs = ratio(model.vocab, layout.tp), .inputs = hidden_, .bits = 8 * kHeadBytes};
-  if (format_.name.starts_with('q')) { head_.bits = format_.bits; }
+  if (unpack_flop(format_) > 0) {
+    head_.bits = format_.bits;
+    head_.unpack = unpack_flop(format_);
+  }
   if (speculation_.draft > 0 && speculation_.draft_cost <= 0) { speculation_.draft_cost = 1 / static_cast<double>(model.depth()); }
   for (const BlockShape& shape : blocks_) { kernels_ += shape.layers * shape.kernels; }
   size_memory(model);
@@ -153,6 +160,7 @@ void ServeEstimator::add_product(BlockShape& shape, const Weight& weight) const 
     product.bits = format_.bits;
     product.multiply = format_.multiply;
     product.input_bytes = format_.input_bytes;
+    product.unpack = unpack_flop(format_);
   }
   // Neighbours that read the same tokens and are cut alike are one GEMM.
   const bool joins = !shape.products.empty() && shape.products.back().inputs == product.inputs && weight.split == Split::columns &&
@@ -208,7 +216,8 @@ double ServeEstimator::product_seconds(const Product& p, double tokens) const {
   const double padded = std::min(std::ceil(rows / kRowTile) * kRowTile, kVectorRows * std::max(1.0, rows));
   const double peak = best_peak(chip, p.multiply).value * precision_rate(p.multiply, chip.efficiency);
   const double split = 2 * padded * p.outputs * p.inputs * met / (peak * kSplitRate);
-  const double compute = std::min(gemm_time(gemm, chip).compute.value, split) / rate;
+  const double unpack = p.unpack * p.outputs * p.inputs * met / best_peak(chip, Precision::fp16).value;
+  const double compute = std::max(std::min(gemm_time(gemm, chip).compute.value, split) / rate, unpack);
   const double memory = met * p.outputs * p.inputs * p.bits / 8 / (bandwidth * weights_rate) +
                         met * rows * (p.inputs * p.input_bytes + p.outputs * 2) / (bandwidth * weights_rate);
   return roofline(compute, memory);

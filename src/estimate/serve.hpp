@@ -101,6 +101,7 @@ class ServeEstimator {
     double bits = 16;
     Precision multiply = Precision::bf16;
     double input_bytes = 2;
+    double unpack = 0;  // FLOP to unpack one weight
   };
   struct BlockShape {
     Mixer mixer;
