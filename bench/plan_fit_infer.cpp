@@ -4,9 +4,12 @@
 //
 //   plan_fit_infer ROWS.csv                      errors by kind, source and engine
 //   plan_fit_infer ROWS.csv --rows               every row: predicted, measured, error
-//   plan_fit_infer ROWS.csv [--without WORD] NAME=LOW:HIGH …   fits on rows that do not hold WORD, then prints errors of the others too
+//   plan_fit_infer ROWS.csv [--only WORD] [--without WORD] NAME=LOW:HIGH …   fits on rows that hold the one and not the other word, then
+//                                                prints errors of those left out too
+//   plan_fit_infer ROWS.csv NAME=VALUE …         tries values
 //
-// NAME is ENGINE.FIELD; constants that are found are printed as NAME=VALUE.
+// NAME is ENGINE.FIELD; constants that are found are printed as NAME=VALUE, to be put into catalogue/engines.yaml. Rows that their table
+// marks as doubtful are left out; pools of which the number of workers is not known are shown, not fitted.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -52,8 +55,7 @@ constexpr Field kFields[] = {{"gemm", [](Engine& e) -> double& { return e.gemm; 
                              {"tokens_max", [](Engine& e) -> double& { return e.tokens_max; }},
                              {"sequences_max", [](Engine& e) -> double& { return e.sequences_max; }},
                              {"reserve", [](Engine& e) -> double& { return e.reserve; }},
-                             {"memory", [](Engine& e) -> double& { return e.memory; }},
-                             {"waiting_seconds", [](Engine& e) -> double& { return e.waiting.value; }}};
+                             {"memory", [](Engine& e) -> double& { return e.memory; }}};
 
 struct Sample {
   std::size_t index = 0;

@@ -47,7 +47,6 @@ void describe(V& v, Engine& e) {
   v("reserve", e.reserve);
   v("memory", e.memory);
   v("narrow_cache", e.narrow_cache);
-  v("waiting_seconds", e.waiting.value);
 }
 
 namespace {
@@ -69,7 +68,7 @@ struct Bound {
 std::string fault_of(const Engine& e) {
   if (!is_valid_name(e.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(e.key, 60)); }
   if (e.name.empty() || e.source.empty()) { return fmt::format("engine '{}' has no {}", e.key, e.name.empty() ? "name" : "source"); }
-  const std::array<Bound, 27> bounds{{{"gemm", e.gemm, 0.01, 10},
+  const std::array<Bound, 26> bounds{{{"gemm", e.gemm, 0.01, 10},
                                       {"gemm_fp4", e.gemm_fp4, 0.01, 10},
                                       {"weights", e.weights, 0.01, 10},
                                       {"expert_weights", e.expert_weights, 0.01, 10},
@@ -94,8 +93,7 @@ std::string fault_of(const Engine& e) {
                                       {"tokens_max", e.tokens_max, 1, 1e7},
                                       {"sequences_max", e.sequences_max, 1, 1e6},
                                       {"reserve", e.reserve, 0, 1},
-                                      {"memory", e.memory, 0.01, 1},
-                                      {"waiting_seconds", e.waiting.value, 0, 10}}};
+                                      {"memory", e.memory, 0.01, 1}}};
   for (const Bound& b : bounds) {
     if (!(b.value >= b.least && b.value <= b.most)) {
       return fmt::format("engine '{}': {} is {}, wants {} to {}", e.key, b.name, b.value, b.least, b.most);

@@ -57,7 +57,6 @@ struct Engine {
   double reserve = 1;          // part of a request's output that the cache is kept free for when it is let in
   double memory = 0.9;         // of a chip's memory that the engine has for weights, work and cache
   bool narrow_cache = false;   // the cache is 8 bit where the weights are 8 bit or less, unless told otherwise
-  Seconds waiting{0};          // a new request joins the batch only so much later, in the mean (a slot that is freed late)
 };
 
 /// Reads engines; errors name file:line.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One iteration of a serving engine on one replica: its time by part, and what of a chip's memory is left for the cache.
 //
-//   ServeEstimator estimator(model, island, engine, {.tp = 8, .weights = "fp8"});
+//   ServeEstimator estimator(model, island, engine, {.tp = 8, .weights = weight_format_like("fp8")});
 //   IterationTime t = estimator.iteration({.decoding = 64, .context = 1500});
 #pragma once
 #include <cstdint>
