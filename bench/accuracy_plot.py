@@ -87,8 +87,8 @@ def panel(kind: str, rows: list, x0: float, y0: float) -> list:
         # Beside each other within a sixth of an octave, so that rows of one scale do not hide each other.
         out.append(dots([(over.at(r.chips * 2 ** (((k * 7) % 13 - 6) / 36)), ratio.at(r.predicted / r.measured)) for k, r in enumerate(mine)],
                         colour, size))
-        column, row = i % 4, i // 4
-        x, y = x0 + column * WIDTH / 4, r1 + 58 + row * 18
+        column, row = i % 3, i // 3
+        x, y = x0 + column * WIDTH / 3, r1 + 58 + row * 18
         out.append(dots([(x + 4, y - 4)], colour, 9))
         out.append(text(x + 14, y, f"{source} ({len(mine):,})", "start", 12))
     return out
@@ -96,7 +96,7 @@ def panel(kind: str, rows: list, x0: float, y0: float) -> list:
 
 def svg(rows: dict) -> str:
     width = LEFT + len(rows) * (WIDTH + LEFT + RIGHT)
-    legend = max(math.ceil(len({r.source for r in kind}) / 4) for kind in rows.values())
+    legend = max(math.ceil(len({r.source for r in kind}) / 3) for kind in rows.values())
     height = 44 + TOP + GAP + BELOW + 58 + legend * 18
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
            f'<rect width="{width}" height="{height}" fill="#ffffff"/>']

@@ -20,6 +20,8 @@ Cell amount(double value, std::string (*format)(double), const Style& style, Ton
   return {or_unknown(value, format, style), tone};
 }
 
+constexpr std::size_t kWidth = 120;  // of text where the terminal's is not known
+
 /// In lines of at most `room` columns, broken between words; a longer word stands alone.
 std::vector<std::string> wrapped(std::string_view text, std::size_t room) {
   std::vector<std::string> lines(1);
@@ -177,6 +179,24 @@ std::string days_text(double days) {
   return std::abs(days) < 99.95 ? three_digits(days) : format_count(std::llround(days));
 }
 
+std::string chips_text(const Fleet& fleet) {
+  std::string text;
+  for (const Island& island : fleet.islands) {
+    text += fmt::format("{}{} x {}", text.empty() ? "" : " + ", format_count(island.chips), island.chip.name);
+  }
+  return text;
+}
+
+std::string remark(std::string_view name, std::string_view text, std::size_t width, const Style& style) {
+  constexpr std::size_t kName = 12, kRoomMin = 24;
+  const std::size_t room = std::max(kRoomMin, (width > 0 ? width : kWidth) - std::min(kName, width > 0 ? width : kWidth));
+  std::string lines;
+  for (const std::string& line : wrapped(text, room)) {
+    lines += (lines.empty() ? paint(pad(name, kName), Tone::dim, style) : std::string(kName, ' ')) + line + "\n";
+  }
+  return lines;
+}
+
 std::string train_tables(const TrainPage& page) {
   const auto title = [&](std::string_view text) { return "\n" + paint(text, Tone::bold, page.style) + "\n"; };
   return render(layouts_table(page), page.width, page.style) + title("Time of a step, on the chips that pace it") +
@@ -192,7 +212,7 @@ std::string explanation(const TrainPage& page, const TrainPart& part, const std:
 }
 
 std::string explanation(const std::vector<ExplainedTerm>& terms, std::size_t width, const Style& style) {
-  constexpr std::size_t kGap = 2, kSourceMin = 32, kWidth = 120;
+  constexpr std::size_t kGap = 2, kSourceMin = 32;
   std::size_t names = 0, values = 0;
   for (const ExplainedTerm& term : terms) {
     names = std::max(names, display_width(term.name));
@@ -214,9 +234,7 @@ std::string explanation(const std::vector<ExplainedTerm>& terms, std::size_t wid
 
 std::string train_remarks(const TrainPage& page) {
   const TrainPlan& best = page.plans.front();
-  const auto line = [&](std::string_view name, std::string_view text) {
-    return paint(pad(name, 12), Tone::dim, page.style) + std::string(text) + "\n";
-  };
+  const auto line = [&](std::string_view name, std::string_view said) { return remark(name, said, page.width, page.style); };
   std::string text = line("bound by", best.bound_by);
   if (best.links.value > 0) { text += line("links", time_text(best.links.value) + " of the step are the links between islands"); }
   text += line("free", best.headroom.value >= 0

@@ -18,6 +18,11 @@ namespace centrale::cli {
 [[nodiscard]] std::string tight_percent(double fraction);  // "41.3%"
 [[nodiscard]] std::string days_text(double days);          // "0.4", "54", "1,200"
 
+/// "16,384 NVIDIA H100 SXM5 80GB + 256 AMD Instinct MI300X".
+[[nodiscard]] std::string chips_text(const Fleet& fleet);
+/// "bound by    computation 83%, …", wrapped below itself; for tables' remarks.
+[[nodiscard]] std::string remark(std::string_view name, std::string_view text, std::size_t width, const Style& style);
+
 /// What is said of a search beside its plans.
 struct TrainPage {
   const TrainRequest& request;

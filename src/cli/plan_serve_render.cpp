@@ -135,16 +135,12 @@ Table front_table(const ServePage& page) {
 
 std::string heading(const ServePage& page) {
   const ServeRequest& r = page.request;
-  std::string fleet;
-  for (const Island& island : r.fleet.islands) {
-    fleet += fmt::format("{}{} {}", fleet.empty() ? "" : " + ", format_count(island.chips), island.chip.name);
-  }
   std::string asked = fmt::format("{} tokens in, {} out", format_count(std::llround(r.input)), format_count(std::llround(r.output)));
   if (r.rate > 0) { asked += fmt::format(", {} requests a second", short_count(r.rate)); }
   if (r.ttft.value > 0) { asked += ", first token within " + time_text(r.ttft.value); }
   if (r.itl.value > 0) { asked += ", each next within " + time_text(r.itl.value); }
-  return fmt::format("{} ({} parameters) on {}: {}\n\n", printable(r.model.name), parameters_text(static_cast<double>(parameters(r.model))),
-                     printable(fleet), asked);
+  return fmt::format("{} ({} parameters): {}\n{}\n\n", printable(r.model.name), parameters_text(static_cast<double>(parameters(r.model))),
+                     asked, printable(chips_text(r.fleet)));
 }
 
 void write_layout(JsonWriter& out, const ServeLayout& l) {
@@ -225,9 +221,7 @@ void write_plan(JsonWriter& out, const ServePlan& p, const ServeRequest& request
 std::string serve_text(const ServePage& page) {
   const ServePlans& all = page.plans;
   const auto title = [&](std::string_view text) { return "\n" + paint(text, Tone::bold, page.style) + "\n"; };
-  const auto line = [&](std::string_view name, std::string_view text) {
-    return paint(pad(name, 12), Tone::dim, page.style) + std::string(text) + "\n";
-  };
+  const auto line = [&](std::string_view name, std::string_view said) { return remark(name, said, page.width, page.style); };
   std::string text = heading(page);
   if (!all.plans.empty()) {
     text += render(plans_table(page, all.plans), page.width, page.style) + title("Time of an iteration of decoding") +

@@ -85,9 +85,10 @@ TEST(PlanTrainCommand, ShowsTheBestLayoutsTheirTimeMemoryAndReasons) {
   const Ran ran = plan(with(kTrain, {"--tokens", "1T", "--top", "3"}));
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_EQ(ran.err, "");
-  for (const char* text : {"Llama-3.1-8B (8.03B parameters) on 16 NVIDIA H100 SXM5 80GB", "LAYOUT", "MFU", "TOKENS/S", "DAYS", "MWH",
-                           "COST USD", "COMPUTATION", "WEIGHTS", "ACTIVATIONS", "80.0 GiB", "bound by", "goodput", "searched",
-                           "a batch of 1M was taken as 128 sequences, 1,048,576 tokens a step"}) {
+  for (const char* text :
+       {"Llama-3.1-8B (8.03B parameters): 128 sequences of 8,192 tokens a step\n16 x NVIDIA H100 SXM5 80GB; Megatron-Core", "LAYOUT", "MFU",
+        "TOKENS/S", "DAYS", "MWH", "COST USD", "COMPUTATION", "WEIGHTS", "ACTIVATIONS", "80.0 GiB", "bound by", "goodput", "searched",
+        "a batch of 1M was taken as 128 sequences, 1,048,576 tokens a step"}) {
     EXPECT_THAT(ran.out, HasSubstr(text));
   }
   EXPECT_THAT(ran.out, AllOf(HasSubstr("\n1  tp"), HasSubstr("\n3  tp"), Not(HasSubstr("\n4  tp"))));
@@ -98,12 +99,7 @@ TEST(PlanTrainCommand, TablesFitATerminalOf120Columns) {
                         "--precision", "bf16,fp8", "--stack", "hai-llm"},
                        120);
   ASSERT_EQ(ran.code, 0) << ran.err;
-  std::istringstream lines(ran.out);
-  bool table = false;
-  for (std::string line; std::getline(lines, line);) {
-    table = (table || line.starts_with("#")) && !line.empty();
-    if (table) { EXPECT_LE(display_width(line), 120U) << line; }
-  }
+  EXPECT_LE(widest_line(ran.out), 120U) << ran.out;
 }
 
 TEST(PlanTrainCommand, JsonHasTheSameNumbers) {
@@ -239,7 +235,7 @@ TEST(PlanTrainCommand, FilesOfOnesOwnAreLaidOverWhatIsBuiltIn) {
                        "--stacks", stacks,    "--batch", "1M",      "--seq", "4096"};
   const Ran usual = plan(question);
   EXPECT_EQ(usual.code, 0) << usual.err;
-  EXPECT_THAT(usual.out, HasSubstr("on 8 NVIDIA H100 SXM5 80GB"));
+  EXPECT_THAT(usual.out, HasSubstr("8 x NVIDIA H100 SXM5 80GB"));
   const Ran mine = plan(with(question, {"--stack", "mine"}));
   EXPECT_EQ(mine.code, 0) << mine.err;
   EXPECT_THAT(mine.out, HasSubstr("Our own"));

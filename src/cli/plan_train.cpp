@@ -151,19 +151,17 @@ std::string as_json(const Asked& asked, const Answer& answer, bool explain) {
 
 std::string heading(const Asked& asked) {
   const TrainRequest& r = asked.request;
-  std::string fleet;
-  for (const Island& island : r.fleet.islands) {
-    fleet += fmt::format("{}{} {}", fleet.empty() ? "" : " + ", format_count(island.chips), island.chip.name);
-  }
-  return fmt::format("{} ({} parameters) on {}, {}: {} sequences of {} tokens a step\n\n", printable(r.model.name),
-                     parameters_text(static_cast<double>(parameters(r.model))), printable(fleet), printable(r.stack.name),
-                     format_count(r.global_batch), format_count(r.sequence));
+  return fmt::format("{} ({} parameters): {} sequences of {} tokens a step\n{}; {}\n\n", printable(r.model.name),
+                     parameters_text(static_cast<double>(parameters(r.model))), format_count(r.global_batch), format_count(r.sequence),
+                     printable(chips_text(r.fleet)), printable(r.stack.name));
 }
 
-std::string looked_at(const Answer& answer) {
-  return fmt::format("{:<12}{} layouts estimated, {} without room, {} branches that cannot be better left out, in {}\n", "searched",
-                     format_count(answer.count.evaluated), format_count(answer.count.refused), format_count(answer.count.pruned),
-                     time_text(answer.seconds));
+std::string looked_at(const Answer& answer, const Context& context) {
+  return remark("searched",
+                fmt::format("{} layouts estimated, {} without room, {} branches that cannot be better left out, in {}",
+                            format_count(answer.count.evaluated), format_count(answer.count.refused), format_count(answer.count.pruned),
+                            time_text(answer.seconds)),
+                context.width, context.style);
 }
 
 }  // namespace
@@ -177,7 +175,7 @@ int plan_train_command(Context& context, const PlanTrainOptions& options) {
     print(context, as_json(*asked, *answer, options.explain));
   } else {
     const TrainPage page{asked->request, answer->plans, context.width, context.style};
-    print(context, heading(*asked) + train_tables(page) + "\n" + train_remarks(page) + (asked->layout ? "" : looked_at(*answer)));
+    print(context, heading(*asked) + train_tables(page) + "\n" + train_remarks(page) + (asked->layout ? "" : looked_at(*answer, context)));
     if (options.explain) {
       const auto terms = terms_of(asked->request, answer->plans.front());
       for (std::size_t i = 0; i < terms.size(); ++i) { print(context, explanation(page, answer->plans.front().parts[i], terms[i])); }
