@@ -18,9 +18,9 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Of so many islands every set is tried, and of so many every grouping of each set; of more the fastest 2, 3, 4, 5, 10, 20, …, each by
 // itself or the first few as one pipeline.
-constexpr std::size_t kSubsetsMax = 5, kGroupingsMax = 4;
-// Islands that one pipeline goes through at most: each more is one more choice of tp for every one before.
-constexpr std::size_t kPipelineMax = 3;
+constexpr std::size_t kSubsetsMax = 5, kGroupingsMax = 3;
+// Shares of the batch tried of each group where all are single islands, and where pipelines, which take longer to judge, are among them.
+constexpr std::size_t kSharesTried = 12, kSharesTriedOfPipelines = 4;
 
 double as_double(std::int64_t n) { return static_cast<double>(n); }
 
@@ -119,7 +119,9 @@ class Mixer {
       const Shared* s = best_of(groups[group], sequences, worst);
       return s == nullptr ? kInfinity : s->seconds;
     };
-    if (const auto shares = share_batch(r_.global_batch, speeds, time, worst_)) { add_data(groups, *shares, gradients); }
+    const bool pipelines = std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.size() > 1; });
+    const std::size_t tried = pipelines ? kSharesTriedOfPipelines : kSharesTried;
+    if (const auto shares = share_batch(r_.global_batch, speeds, time, worst_, tried)) { add_data(groups, *shares, gradients); }
   }
 
   /// The best way of a group; null where there is none, or none below `worst`.
@@ -179,25 +181,19 @@ class Mixer {
     return s;
   }
 
-  /// Every order of its islands; those that are alike keep theirs.
+  /// The faster islands first, and last: they differ in who holds embedding and head, and in who keeps most micro-batches alive.
   std::optional<Shared> best_ordered(const Group& group, std::int64_t sequences, double worst) {
     std::optional<Shared> best;
     Group order = group;
-    do {
-      if (swaps_alike(order)) { continue; }
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return speed(a) > speed(b); });
+    for (int turn = 0; turn < 2; ++turn, std::reverse(order.begin(), order.end())) {
+      if (turn == 1 && order.size() == 2 && alike(islands_.island(order[0]), islands_.island(order[1]))) { break; }
       if (auto s = best_pipeline(islands_, order, sequences, worst, count_)) {
         worst = std::min(worst, s->seconds);
         if (!best || s->seconds < best->seconds) { best = std::move(s); }
       }
-    } while (std::next_permutation(order.begin(), order.end()));
+    }
     return best;
-  }
-
-  /// Whether two islands are given in the wrong order although it makes no difference: only where they are the whole pipeline, as others
-  /// may reach them by different links.
-  [[nodiscard]] bool swaps_alike(const Group& order) const {
-    if (order.size() != 2 || order[0] < order[1]) { return false; }
-    return alike(islands_.island(order[0]), islands_.island(order[1]));
   }
 
   void add_pipeline(const Shared& s) {

@@ -14,15 +14,13 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Above so many groups shares are not enumerated but improved.
 constexpr std::size_t kEnumeratedGroups = 3;
-// Shares tried of each group but the last, which takes the rest, where the batch is too large to try all.
-constexpr std::size_t kSharesTried = 12;
 
 double as_double(std::int64_t n) { return static_cast<double>(n); }
 
 class Sharing {
  public:
-  Sharing(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst)
-      : batch_(batch), speeds_(std::move(speeds)), most_(speeds_), time_(time), best_{.sequences = {}, .slowest = worst} {}
+  Sharing(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst, std::size_t tried)
+      : batch_(batch), speeds_(std::move(speeds)), most_(speeds_), time_(time), best_{.sequences = {}, .slowest = worst}, tried_(tried) {}
 
   std::optional<Shares> run() {
     const std::size_t groups = speeds_.size();
@@ -109,7 +107,7 @@ class Sharing {
     if (batch_ <= kSharesAllTried) {
       for (std::int64_t n = 1; n < batch_; ++n) { near.insert(n); }
     } else {
-      for (std::int64_t unit = batch_; unit >= 1 && near.size() < kSharesTried; unit = unit % 2 == 0 ? unit / 2 : (unit == 1 ? 0 : 1)) {
+      for (std::int64_t unit = batch_; unit >= 1 && near.size() < tried_; unit = unit % 2 == 0 ? unit / 2 : (unit == 1 ? 0 : 1)) {
         for (const std::int64_t n : {guess / unit * unit, (guess / unit + 1) * unit}) {
           if (n >= 1 && n < batch_) { near.insert(n); }
         }
@@ -160,14 +158,15 @@ class Sharing {
   std::vector<double> speeds_, most_;
   const ShareTime& time_;
   Shares best_;
+  std::size_t tried_;
   std::vector<std::vector<std::int64_t>> choices_;
   std::vector<std::int64_t> chosen_;
 };
 
 }  // namespace
 
-std::optional<Shares> share_batch(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst) {
-  return Sharing(batch, std::move(speeds), time, worst).run();
+std::optional<Shares> share_batch(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst, std::size_t tried) {
+  return Sharing(batch, std::move(speeds), time, worst, tried).run();
 }
 
 Seconds gradients_across(Islands& islands, const std::vector<std::vector<std::size_t>>& groups) {

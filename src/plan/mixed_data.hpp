@@ -23,7 +23,9 @@ struct Shares {
 inline constexpr std::int64_t kSharesAllTried = 64;
 
 /// The division of a batch whose slowest group is fastest, below `worst`. `speeds`: whole batches a second that each group cannot exceed.
-[[nodiscard]] std::optional<Shares> share_batch(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst);
+/// `tried`: shares tried of each group but the last, which takes the rest, where the batch is too large to try all.
+[[nodiscard]] std::optional<Shares> share_batch(std::int64_t batch, std::vector<double> speeds, const ShareTime& time, double worst,
+                                                std::size_t tried = 12);
 
 /// What groups that train the same model take to add up their gradients over the islands' links, once a step, ring after ring: each group
 /// has reduced inside before. In full, nothing hidden.

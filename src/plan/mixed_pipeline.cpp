@@ -5,7 +5,9 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 
+#include "base/ensure.hpp"
 #include "plan/mixed_split.hpp"
 #include "plan/train_search.hpp"
 
@@ -48,7 +50,10 @@ struct Combination {
 class PipelineSearch {
  public:
   PipelineSearch(Islands& islands, const std::vector<std::size_t>& order, std::int64_t batch, double worst, SearchCount& count)
-      : islands_(islands), r_(islands.request()), order_(order), batch_(batch), worst_(worst), count_(count), depth_(r_.model.depth()) {}
+      : islands_(islands), r_(islands.request()), order_(order), batch_(batch), worst_(worst), count_(count), depth_(r_.model.depth()) {
+    inner_.assign(r_.model.kinds.size(), 0);
+    for (std::size_t i = 1; i + 1 < r_.model.layers.size(); ++i) { inner_[r_.model.layers[i]] += 1; }
+  }
 
   std::optional<Shared> run() {
     if (!has(r_.limits.schedules, Schedule::one_f_one_b) || depth_ < static_cast<std::int64_t>(order_.size())) { return std::nullopt; }
@@ -202,19 +207,20 @@ class PipelineSearch {
   /// The slowest stage is at least what any weighting of the islands gives (duality of the fractional split); 1 / whole is the best one
   /// where all layers are alike.
   [[nodiscard]] double bound(const Combination& c) const {
-    std::vector<const Option*> options;
-    for (std::size_t p = 0; p < order_.size(); ++p) { options.push_back(&option(c, p)); }
-    return bound(options, c.stages);
+    std::array<const Option*, kPipelineMax> options{};
+    for (std::size_t p = 0; p < order_.size(); ++p) { options[p] = &option(c, p); }
+    return bound(std::span(options).first(order_.size()), c.stages);
   }
 
-  [[nodiscard]] double bound(const std::vector<const Option*>& options, const std::vector<std::int32_t>& stages) const {
+  [[nodiscard]] double bound(std::span<const Option* const> options, const std::vector<std::int32_t>& stages) const {
     double weights = 0;
     for (std::size_t p = 0; p < options.size(); ++p) { weights += stages[p] / options[p]->whole; }
     double layers = 0;
-    for (std::size_t i = 1; i + 1 < r_.model.layers.size(); ++i) {
+    for (std::size_t k = 0; k < inner_.size(); ++k) {
+      if (inner_[k] == 0) { continue; }
       double least = kInfinity;
-      for (const Option* o : options) { least = std::min(least, o->by_kind[r_.model.layers[i]] / o->whole); }
-      layers += least;
+      for (const Option* o : options) { least = std::min(least, o->by_kind[k] / o->whole); }
+      layers += inner_[k] * least;
     }
     const Layout& l = options[0]->layout;
     return as_double(batch_ / (l.dp * l.micro_batch)) * layers / weights;
@@ -442,6 +448,7 @@ class PipelineSearch {
   double worst_;
   SearchCount& count_;
   std::int64_t depth_;
+  std::vector<double> inner_;  // layers of each kind that are neither first nor last
   std::vector<Option> pool_;
   std::vector<Combination> combinations_;
   std::int64_t splits_ = 0;
@@ -468,6 +475,7 @@ double Islands::capacity(std::size_t i) const { return as_double(island(i).chip.
 
 std::optional<Shared> best_pipeline(Islands& islands, const std::vector<std::size_t>& order, std::int64_t batch, double worst,
                                     SearchCount& count) {
+  ensure(order.size() <= kPipelineMax);
   return PipelineSearch(islands, order, batch, worst, count).run();
 }
 

@@ -42,6 +42,9 @@ struct Shared {
   bool cut_short = false;  // the search of layouts stopped at its limit of work
 };
 
+/// Islands that one pipeline goes through at most: each more is one more choice of tp for every one before.
+inline constexpr std::size_t kPipelineMax = 3;
+
 /// The best pipeline through `order` (islands, first stages first) over `batch` sequences a step, 1F1B; better than `worst` seconds or
 /// nothing. tp, ep and their like are chosen for each island; cp, micro-batch and the number of pipelines are the same for all.
 [[nodiscard]] std::optional<Shared> best_pipeline(Islands& islands, const std::vector<std::size_t>& order, std::int64_t batch, double worst,
