@@ -79,7 +79,7 @@ std::optional<Pools> read_pools(std::string_view text) {
 }
 
 Result<void> read_model_and_chip(InferRow& out, const rows::Cells& cells, const Catalogue& catalogue, const std::vector<Engine>& engines) {
-  TRY_ASSIGN(LikelyModel likely, served_model(cells.text("model"), cells.real("params_B")));
+  TRY_ASSIGN(LikelyModel likely, model_like(cells.text("model"), cells.real("params_B")));
   if (!likely.taken.empty()) { out.inferred += likely.taken + "; "; }
   out.model = std::move(likely.model);
   // Mistral 7B's first release has a window; those since, and engines that keep all of the cache, do not.

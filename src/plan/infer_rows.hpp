@@ -20,10 +20,6 @@
 
 namespace centrale {
 
-/// model_like(), for the names that serving tables use: "mistralai/Mixtral-8x7B-Instruct-v0.1", "DeepSeek-R1-0528-FP4",
-/// "DeepSeek-R1-Distill-Llama-70B".
-[[nodiscard]] Result<LikelyModel> served_model(std::string_view name, std::optional<double> parameters_e9);
-
 /// What a row's load column says.
 struct RowLoad {
   double concurrency = 0;  // clients

@@ -77,7 +77,7 @@ TEST(InferRows, WhatIsInferredIsSaid) {
 
 TEST(InferRows, ModelsAreKnownByTheNamesOfCheckpoints) {
   const auto shape = [](std::string_view name) {
-    const auto model = served_model(name, std::nullopt);
+    const auto model = model_like(name, std::nullopt);
     return model && !model->is_guess ? model->model.hidden * 1000 + model->model.depth() : 0;
   };
   EXPECT_EQ(shape("mistralai/Mixtral-8x7B-Instruct-v0.1"), 4096032);

@@ -15,34 +15,49 @@
 namespace centrale {
 namespace {
 
-/// Words that name no shape.
-constexpr std::array<std::string_view, 36> kPackaging{
-    "instruct",  "chat", "base",   "hf",    "it",       "nvfp4",     "fp8",     "fp4", "awq",   "gptq",        "int4",     "int8",
-    "w4a16",     "w8a8", "bf16",   "fp16",  "mxfp4",    "gguf",      "q4",      "q8",  "v0",    "lora",        "megatron", "mlperf",
-    "tokendrop", "meta", "nvidia", "model", "pretrain", "deepspeed", "dynamic", "kv",  "eagle", "speculative", "preview",  "sft"};
+/// Words of packaging, tuning and number formats: they name no shape.
+constexpr std::array<std::string_view, 48> kPackaging{
+    "instruct",  "chat", "base",        "hf",    "it",        "nvfp4",     "fp8",     "fp4",  "awq",   "gptq",  "int4",        "int8",
+    "w4a16",     "w8a8", "bf16",        "fp16",  "mxfp4",     "mxfp8",     "gguf",    "q4",   "q8",    "lora",  "mlperf",      "megatron",
+    "tokendrop", "meta", "nvidia",      "model", "pretrain",  "deepspeed", "dynamic", "kv",   "fp8kv", "eagle", "speculative", "preview",
+    "sft",       "edge", "interactive", "block", "quantized", "99",        "99.9",    "v0.1", "v0.2",  "v0.3",  "v0",          "thinking"};
+
+/// "0528", "2507": a release.
+bool is_date(std::string_view word) {
+  return word.size() >= 4 && word.size() <= 8 && word.size() % 2 == 0 &&
+         std::all_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
 
 /// Lower-case words and numbers: "LLaMA v3.1 70B" is llama 3.1 70b.
 std::vector<std::string> words_of(std::string_view name) {
   std::vector<std::string> words;
-  std::string word;
-  const auto end_word = [&] {
-    if (word.size() > 1 && word[0] == 'v' && word[1] >= '0' && word[1] <= '9') { word.erase(0, 1); }
-    if (!word.empty() && std::find(kPackaging.begin(), kPackaging.end(), word) == kPackaging.end()) { words.push_back(word); }
-    word.clear();
-  };
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const auto is_packaging = [](std::string_view word) { return std::find(kPackaging.begin(), kPackaging.end(), word) != kPackaging.end(); };
+  const auto take = [&](std::string token) {
+    if (token.empty() || is_packaging(token) || is_date(token)) { return; }
+    if (token.size() > 1 && token[0] == 'v' && is_digit(token[1])) { token.erase(0, 1); }
+    // "llama2" is two words, "70b" and "8x7b" one.
+    std::string word;
+    for (const char c : token) {
+      if (is_digit(c) && word.size() > 1 && !is_digit(word.back()) && word.back() != '.') {
+        if (!is_packaging(word)) { words.push_back(word); }
+        word.clear();
+      }
+      word += c;
+    }
+    if (!is_packaging(word)) { words.push_back(std::move(word)); }
+  };
+  std::string token;
   for (const char raw : name) {
     const char c = raw >= 'A' && raw <= 'Z' ? static_cast<char>(raw - 'A' + 'a') : raw;
-    const bool letter = c >= 'a' && c <= 'z';
-    if (!letter && !is_digit(c) && c != '.') {
-      end_word();
-      continue;
+    if ((c >= 'a' && c <= 'z') || is_digit(c) || c == '.') {
+      token += c;
+    } else {
+      take(std::move(token));
+      token.clear();
     }
-    // "llama2" is two words, "70b" and "8x7b" one.
-    if (is_digit(c) && word.size() > 1 && !is_digit(word.back()) && word.back() != '.') { end_word(); }
-    word += c;
   }
-  end_word();
+  take(std::move(token));
   return words;
 }
 
@@ -59,26 +74,56 @@ std::string_view without_owner(std::string_view name) {
 }
 
 struct Alias {
-  std::string_view words, name;
+  std::string_view letters, name;
 };
-/// Names that share no words with the catalogue's.
-constexpr std::array<Alias, 17> kAliases{{{"gptj", "gpt-j-6b"},
+/// Names that share no words with the catalogue's, and releases that have the shape of one that is listed; letters and digits only, the end
+/// of what a table says.
+constexpr std::array<Alias, 38> kAliases{{{"gptj", "gpt-j-6b"},
                                           {"nemotron8b", "nemotron-3-8b"},
                                           {"nemotron22b", "nemotron-3-22b"},
                                           {"nemotron340b", "nemotron-4-340b"},
-                                          {"gptj99", "gpt-j-6b"},
-                                          {"gptj99.9", "gpt-j-6b"},
-                                          {"llama270b99", "llama-2-70b"},
-                                          {"llama270b99.9", "llama-2-70b"},
-                                          {"deepseekr1", "deepseek-v3"},
-                                          {"deepseek3.1", "deepseek-v3"},
-                                          {"deepseek3.2", "deepseek-v3"},
-                                          {"kimik2.5", "kimi-k2"},
-                                          {"minimaxm2.5", "minimax-m2"},
+                                          {"distillllama70b", "llama-3.1-70b"},
+                                          {"distillllama8b", "llama-3.1-8b"},
+                                          {"distillqwen32b", "qwen2.5-32b"},
+                                          {"distillqwen7b", "qwen2.5-7b"},
+                                          {"qwq32b", "qwen2.5-32b"},
+                                          {"qwen272b", "qwen2.5-72b"},
+                                          {"qwen27b", "qwen2.5-7b"},
+                                          {"deepseekr1", "deepseek-r1"},
+                                          {"deepseekv3", "deepseek-v3"},
+                                          {"deepseek3", "deepseek-v3"},
+                                          {"deepseekv31", "deepseek-v3"},
+                                          {"deepseek31", "deepseek-v3"},
+                                          {"deepseek32", "deepseek-v3.2"},
+                                          {"kimik25", "kimi-k2"},
+                                          {"minimaxm25", "minimax-m2"},
                                           {"gpt3175b", "gpt-3-175b"},
                                           {"gpt175b", "gpt-3-175b"},
-                                          {"llama3.370b", "llama-3.1-70b"},
-                                          {"codellama34b", "codellama-34b"}}};
+                                          {"llama3370b", "llama-3.1-70b"},
+                                          {"mistral7b", "mistral-7b"},
+                                          {"mixtral8x7b", "mixtral-8x7b"},
+                                          {"mixtral8x22b", "mixtral-8x22b"},
+                                          {"codellama70b", "llama-2-70b"},
+                                          {"codellama34b", "codellama-34b"},
+                                          {"codellama13b", "llama-2-13b"},
+                                          {"codellama7b", "llama-2-7b"},
+                                          {"vicuna13b", "llama-2-13b"},
+                                          {"vicuna7b", "llama-2-7b"},
+                                          {"llama65b", "llama-65b"},
+                                          {"llama38b", "llama-3-8b"},
+                                          {"llama370b", "llama-3-70b"},
+                                          {"llama31405b", "llama-3.1-405b"},
+                                          {"zephyr7b", "mistral-7b"},
+                                          {"qwen3coder30ba3b", "qwen3-30b-a3b"},
+                                          {"bloom", "bloom-176b"}}};
+
+std::string letters_of(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) { out += c; }
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -113,14 +158,9 @@ Result<LikelyModel> model_like(std::string_view name, std::optional<double> para
   if (auto exact = catalogue_model(shortened)) { return LikelyModel{*std::move(exact), {}, false}; }
   const std::string wanted = joined(words_of(without_owner(shortened)));
   std::string_view found;
-  for (const Alias& alias : kAliases) {
-    if (wanted == alias.words) { found = alias.name; }
-  }
   std::size_t best = 0;
   for (const CatalogueModel& model : catalogue_models()) {
-    if (!found.empty()) { break; }
-    const std::string known = joined(words_of(model.name));
-    if (known == wanted) { found = model.name; }
+    if (joined(words_of(model.name)) == wanted) { found = model.name; }
   }
   // "Nemotron_3_Nano" begins one name only; the shortest that it begins is meant.
   for (const CatalogueModel& model : catalogue_models()) {
@@ -130,6 +170,10 @@ Result<LikelyModel> model_like(std::string_view name, std::optional<double> para
       found = model.name;
       best = known.size();
     }
+  }
+  const std::string letters = letters_of(wanted);
+  for (const Alias& alias : kAliases) {
+    if (found.empty() && letters.ends_with(alias.letters) && catalogue_model(alias.name)) { found = alias.name; }
   }
   if (!found.empty()) {
     TRY_ASSIGN(Model model, catalogue_model(found));
