@@ -24,6 +24,9 @@ constexpr std::size_t kSharesTried = 12, kSharesTriedOfPipelines = 4;
 
 double as_double(std::int64_t n) { return static_cast<double>(n); }
 
+// Of a step: what waiting for links may take before pipelines within data-parallel groups are looked for.
+constexpr double kCheapLinks = 0.02;
+
 using Group = std::vector<std::size_t>;  // islands, ascending
 
 class Mixer {
@@ -109,6 +112,8 @@ class Mixer {
     // What adding up the gradients shows at least: the last layer's part has nothing to hide behind, nor what the drag costs.
     const double gradients = gradients_across(islands_, groups).value;
     if (gradients / as_double(r_.model.depth()) >= worst_) { return; }
+    const bool pipelines = std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.size() > 1; });
+    if (pipelines && links_are_cheap(groups)) { return; }
     std::vector<double> speeds;
     for (const Group& g : groups) {
       double sum = 0;
@@ -119,9 +124,18 @@ class Mixer {
       const Shared* s = best_of(groups[group], sequences, worst);
       return s == nullptr ? kInfinity : s->seconds;
     };
-    const bool pipelines = std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.size() > 1; });
     const std::size_t tried = pipelines ? kSharesTriedOfPipelines : kSharesTried;
     if (const auto shares = share_batch(r_.global_batch, speeds, time, worst_, tried)) { add_data(groups, *shares, gradients); }
+  }
+
+  /// Whether all of these islands are in one data-parallel plan already that hardly waits for their links: pipelines within it would save
+  /// no more than that wait.
+  [[nodiscard]] bool links_are_cheap(const std::vector<Group>& groups) const {
+    std::size_t islands = 0;
+    for (const Group& g : groups) { islands += g.size(); }
+    return std::any_of(plans_.begin(), plans_.end(), [&](const TrainPlan& plan) {
+      return plan.joined == Joined::data && plan.parts.size() == islands && plan.links.value <= kCheapLinks * plan.step.value;
+    });
   }
 
   /// The best way of a group; null where there is none, or none below `worst`.

@@ -324,7 +324,7 @@ class PipelineSearch {
     };
     ++count_.evaluated;
     ++splits_;
-    const std::optional<Split> split = split_layers(depth_, stages, cost);
+    const std::optional<Split> split = split_layers(depth_, stages, cost, worst_ / as_double(m));
     if (!split) {
       ++count_.refused;
       return false;

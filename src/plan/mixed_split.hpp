@@ -15,9 +15,11 @@ struct Split {
 };
 
 /// The split whose slowest stage is fastest, exactly; among those the one whose stages take least together. `cost(stage, first, count)` is
-/// infinite where a stage cannot hold the layers [first, first + count), and only grows with count. Nothing: none can be.
+/// infinite where a stage cannot hold the layers [first, first + count), and only grows with count. Nothing: none can be,
+/// or none whose slowest stage stays within `worst`.
 template <class Cost>
-[[nodiscard]] std::optional<Split> split_layers(std::int64_t layers, std::size_t stages, const Cost& cost) {
+[[nodiscard]] std::optional<Split> split_layers(std::int64_t layers, std::size_t stages, const Cost& cost,
+                                                double worst = std::numeric_limits<double>::infinity()) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const auto n = static_cast<std::size_t>(layers);
   if (stages == 0 || n < stages) { return std::nullopt; }
@@ -42,7 +44,7 @@ template <class Cost>
       }
     }
   };
-  fill(kInfinity, [](double before, double here) { return before > here ? before : here; });
+  fill(worst, [](double before, double here) { return before > here ? before : here; });
   Split split;
   split.slowest = table[stages][n].value;
   if (split.slowest == kInfinity) { return std::nullopt; }
