@@ -13,7 +13,7 @@
 #include "cli/plan_inputs.hpp"
 #include "cli/plan_json.hpp"
 #include "cli/plan_render.hpp"
-#include "estimate/timeline.hpp"
+#include "plan/timeline.hpp"
 #include "plan/train_rows.hpp"
 
 namespace centrale::cli {
@@ -97,17 +97,7 @@ std::vector<std::vector<TrainEstimator::Term>> terms_of(const TrainRequest& r, c
 }
 
 Outcome<void> write_timeline(const TrainRequest& r, const TrainPlan& plan, const std::string& file) {
-  if (plan.joined != Joined::alone) {
-    return std::unexpected(Failure(Error{ErrorKind::invalid,
-                                         "--timeline draws plans on one island, the best one here joins several",
-                                         {},
-                                         "give one island as --fleet, or a --layout on one of them"},
-                                   kExitInput));
-  }
-  const TrainPart& part = plan.parts.front();
-  const TrainRun run{.sequence = r.sequence, .global_batch = part.sequences, .lora_rank = r.lora_rank};
-  TrainEstimator estimator(r.model, r.fleet.islands[part.island], r.stack, run);
-  TRY_ASSIGN(const Timeline timeline, timeline_of(estimator.shape(part.layout)));
+  TRY_ASSIGN(const Timeline timeline, timeline_of(plan, r));
   std::string json;
   write_trace(timeline, json);
   std::ofstream out(file, std::ios::binary);

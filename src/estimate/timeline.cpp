@@ -65,6 +65,15 @@ class Player {
     return shape_.stages[shape_.layout.schedule == Schedule::dual_pipe ? slowest_ : static_cast<std::size_t>(stage)];
   }
 
+  struct Edge {
+    double send = 0, hidden = 0;
+  };
+  /// Between this stage and the next.
+  [[nodiscard]] Edge edge(std::int64_t stage) const {
+    const StepShape::Stage& s = shape_.stages[static_cast<std::size_t>(stage)];
+    return s.send < 0 ? Edge{shape_.send, shape_.send_hidden} : Edge{s.send, s.send_hidden};
+  }
+
   double& done(std::int64_t stage, Piece piece, std::int64_t microbatch, std::int64_t chunk) {
     const std::int64_t at = ((microbatch * pp_ + stage) * chunks_ + chunk) * 2 + (piece == Piece::forward ? 0 : 1);
     return done_[static_cast<std::size_t>(at)];
@@ -77,7 +86,9 @@ class Player {
     const bool forward = p.piece == Piece::forward;
     const std::int64_t before = stage + (forward != up ? -1 : 1);
     double ready = forward ? 0 : done(stage, Piece::forward, p.microbatch, p.chunk);
-    if (before >= 0 && before < pp_) { return std::max(ready, done(before, p.piece, p.microbatch, p.chunk) + shape_.send_hidden); }
+    if (before >= 0 && before < pp_) {
+      return std::max(ready, done(before, p.piece, p.microbatch, p.chunk) + edge(std::min(stage, before)).hidden);
+    }
     // Interleaved: the last stage goes on to the first one's next chunk.
     const std::int64_t chunk = p.chunk + (forward ? -1 : 1);
     if (shape_.layout.interleave == 1 || chunk < 0 || chunk >= chunks_) { return ready; }
@@ -142,7 +153,11 @@ class Player {
     next(TimelineRow::tp, TimelineWork::collective, pass.tp * share_, pass.tp_hidden * share_);
     next(TimelineRow::cp, TimelineWork::collective, pass.cp * share_);
     next(TimelineRow::ep, TimelineWork::collective, pass.ep * share_, pass.ep_hidden * share_);
-    if (pp_ > 1) { next(TimelineRow::pp, TimelineWork::send, shape_.send - shape_.send_hidden); }
+    if (pp_ > 1) {
+      // Down after a forward piece, up after a backward one; at an end of the pipeline the same is waited for.
+      const Edge way = edge(std::clamp<std::int64_t>(forward ? stage : stage - 1, 0, pp_ - 2));
+      next(TimelineRow::pp, TimelineWork::send, way.send - way.hidden);
+    }
     const double leaves = at;  // the rest keeps the stage, not the result
     next(TimelineRow::compute, TimelineWork::offload, zero_bubble ? 0 : pass.offload * share_);
     next(TimelineRow::dp, forward ? TimelineWork::gather : TimelineWork::reduce, pass.dp * share_, pass.dp_hidden * share_);
@@ -180,11 +195,12 @@ class Player {
     timeline.played.value = played_;
     for (std::size_t s = 0; s < shape_.stages.size(); ++s) {
       const StepShape::Stage& stage = shape_.stages[s];
-      timeline.stages.push_back(shape_.layout.interleave > 1
-                                    ? fmt::format("stage {}, {} layers in {} chunks from layer {} on", s, stage.layers,
-                                                  shape_.layout.interleave, stage.first_layer)
-                                    : fmt::format("stage {}, layers {} to {}", s, stage.first_layer,
-                                                  stage.first_layer + std::max<std::int64_t>(1, stage.layers) - 1));
+      const std::string place = stage.place.empty() ? std::string{} : stage.place + ", ";
+      timeline.stages.push_back(place + (shape_.layout.interleave > 1
+                                             ? fmt::format("stage {}, {} layers in {} chunks from layer {} on", s, stage.layers,
+                                                           shape_.layout.interleave, stage.first_layer)
+                                             : fmt::format("stage {}, layers {} to {}", s, stage.first_layer,
+                                                           stage.first_layer + std::max<std::int64_t>(1, stage.layers) - 1)));
     }
     std::stable_sort(events_.begin(), events_.end(), [](const TimelineEvent& a, const TimelineEvent& b) {
       return std::tie(a.stage, a.row, a.start) < std::tie(b.stage, b.row, b.start);

@@ -36,6 +36,9 @@ struct StepShape {
     std::int64_t first_layer = 0, layers = 0;  // interleaved: first of the first chunk, of all chunks
     Pass forward, backward;
     double weight_gradient = 0;  // of backward.compute: what zero-bubble schedules put off
+    // Of the way to the next stage, where stages are joined by unlike links; below 0: as StepShape::send and ::send_hidden.
+    double send = -1, send_hidden = -1;
+    std::string place;  // which chips, where it matters
   };
   Layout layout;
   std::int64_t microbatches = 0;

@@ -105,6 +105,9 @@ class TrainEstimator {
 
   /// What the estimate adds up, stage by stage: for a timeline of one step.
   [[nodiscard]] StepShape shape(const Layout& layout);
+  /// The same of stages that hold so many layers each, from layer `first` on: an island's part of a longer pipeline. What joins the parts
+  /// (sends, the step's end) is the caller's; `layout.pp` counts all stages of the pipeline.
+  [[nodiscard]] StepShape shape(const Layout& layout, std::int64_t first, const std::vector<std::int64_t>& layers);
 
   /// Every term of the estimate with where it comes from: lines of name, value, unit, source.
   struct Term {

@@ -172,7 +172,42 @@ StepShape::Pass pass_of(const StageTime& t, const RawCollectives& raw, const Sta
   return pass;
 }
 
+StepShape::Stage stage_of(const StageTime& time, const RawCollectives& raw, const Stack& stack) {
+  StepShape::Stage s;
+  s.forward = pass_of(time, raw, stack, &Passes::forward);
+  s.backward = pass_of(time, raw, stack, &Passes::backward);
+  s.backward.recompute = time.recompute;
+  s.weight_gradient = time.weight_gradient;
+  return s;
+}
+
 }  // namespace
+
+StepShape TrainEstimator::shape(const Layout& l, std::int64_t first, const std::vector<std::int64_t>& layers) {
+  Inside& in = *inside_;
+  const RankCosts& costs = in.costs_of(l);
+  StepShape shape;
+  shape.layout = l;
+  shape.microbatches = in.run.global_batch / (l.dp * l.micro_batch);
+  for (const std::int64_t count : layers) {
+    StageClass stage;
+    stage.layers = count;
+    stage.stages = 1;
+    stage.has_embedding = first == 0;
+    stage.has_head = first + count == in.model.depth();
+    for (std::int64_t i = first; i < first + count; ++i) { ++stage.count[in.model.layers[static_cast<std::size_t>(i)]]; }
+    const StageTime time = in.stage_time(l, stage, costs);
+    const Inside::StepEnd end = in.step_end(l, stage, time, in.weights_of_stage(l, stage, costs));
+    StepShape::Stage s = stage_of(time, raw_of(in.model, stage, costs), in.stack);
+    s.first_layer = first;
+    s.layers = count;
+    if (end.gather.each_micro_batch) { s.forward.dp = end.gather.exposed, s.forward.dp_hidden = end.gather.hidden; }
+    if (end.reduce.each_micro_batch) { s.backward.dp = end.reduce.exposed, s.backward.dp_hidden = end.reduce.hidden; }
+    shape.stages.push_back(s);
+    first += count;
+  }
+  return shape;
+}
 
 StepShape TrainEstimator::shape(const Layout& l) {
   Inside& in = *inside_;
@@ -187,20 +222,13 @@ StepShape TrainEstimator::shape(const Layout& l) {
   shape.overhead = e.parts.other.value;
   shape.step = e.step.value;
   Inside::StepEnd each, once;  // of the stages that have most of either
-  double slowest = 0;
   for (const StageClass& stage : in.stages_of(l)) {
     const StageTime time = in.stage_time(l, stage, costs);
     const Inside::StepEnd end = in.step_end(l, stage, time, in.weights_of_stage(l, stage, costs));
     if (end.dp_micro > each.dp_micro) { each = end; }
     if (end.dp > once.dp) { once = end; }
-    const RawCollectives raw = raw_of(in.model, stage, costs);
-    StepShape::Stage s;
+    StepShape::Stage s = stage_of(time, raw_of(in.model, stage, costs), in.stack);
     s.layers = stage.layers;
-    s.forward = pass_of(time, raw, in.stack, &Passes::forward);
-    s.backward = pass_of(time, raw, in.stack, &Passes::backward);
-    s.backward.recompute = time.recompute;
-    s.weight_gradient = time.weight_gradient;
-    slowest = std::max(slowest, time.total());
     shape.stages.push_back(s);
   }
   const std::vector<std::int64_t> chunks = estimating::layers_of_chunks(in.model.depth(), l.pp, l.interleave, in.head_layers);
