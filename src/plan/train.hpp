@@ -102,7 +102,8 @@ struct SearchCount {
   std::int64_t pruned = 0;     // subtrees whose lower bound was above the best known
 };
 
-/// Best first: by step time, ties by fewer chips, then by layout, so that the same request always gives the same plans. The error says
+/// Best first: by step time, ties by fewer chips, then by layout, so that the same request always gives the same plans. Of plans
+/// over several islands each kind of joining is judged once, and kept where it beats those before it. The error says
 /// which constraint fails and by how much, with ways out that were tried.
 [[nodiscard]] Result<std::vector<TrainPlan>> plan_train(const TrainRequest& request, SearchCount* count = nullptr);
 
