@@ -158,6 +158,22 @@ TEST(PlanTrainCommand, DrawsATimeline) {
   EXPECT_THAT(refused.err, HasSubstr("cannot be written"));
 }
 
+TEST(PlanTrainCommand, IslandsOfUnlikeChipsHaveARowEach) {
+  const Folder folder;
+  const Words question{"train", "--model", "llama-3.1-8b", "--fleet", "h100x8,a100-sxm-80gbx8", "--batch", "64 sequences",
+                       "--seq", "4096",    "--top",        "2"};
+  const Ran ran = plan(with(question, {"--explain", "--timeline", folder.path("step.json")}), 120);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_THAT(ran.out,
+              AllOf(HasSubstr("8 x NVIDIA H100 SXM5 80GB + 8 x NVIDIA A100 SXM4 80GB"), HasSubstr("1  h100-sxm: tp"),
+                    HasSubstr("\n   a100-sxm-80gb: tp"), HasSubstr("links       "), HasSubstr("Where it comes from: a100-sxm-80gb: tp")));
+  EXPECT_LE(widest_line(ran.out), 120U);
+  EXPECT_TRUE(std::filesystem::exists(folder.path("step.json")));
+  const Ran one = plan(with(question, {"--layout", "a100-sxm-80gb: tp2 mb1 zero1"}));
+  EXPECT_EQ(one.code, 0) << one.err;
+  EXPECT_THAT(one.out, HasSubstr("a100-sxm-80gb: tp2 dp4 mb1 zero1 bf16"));
+}
+
 TEST(PlanTrainCommand, WhatFitsNowhereSaysByHowMuchAndTheWaysOut) {
   const Ran ran = plan({"train", "--model", "llama-3.1-405b", "--fleet", "h100x8", "--batch", "1M", "--seq", "8192"});
   EXPECT_EQ(ran.code, kExitInput);

@@ -91,7 +91,8 @@ std::vector<std::vector<TrainEstimator::Term>> terms_of(const TrainRequest& r, c
   for (const TrainPart& part : plan.parts) {
     const TrainRun run{.sequence = r.sequence, .global_batch = part.sequences, .lora_rank = r.lora_rank};
     TrainEstimator estimator(r.model, r.fleet.islands[part.island], r.stack, run);
-    terms.push_back(estimator.explain(part.layout));
+    terms.push_back(part.layers.empty() ? estimator.explain(part.layout)
+                                        : estimator.explain(part.layout, part.first_layer, part.layers, part.estimate));
   }
   return terms;
 }

@@ -114,6 +114,9 @@ class TrainEstimator {
     std::string name, value, source;
   };
   [[nodiscard]] std::vector<Term> explain(const Layout& layout);
+  /// The same of an island's part of a longer pipeline, as shape() takes it; `estimate` is what is explained.
+  [[nodiscard]] std::vector<Term> explain(const Layout& layout, std::int64_t first, const std::vector<std::int64_t>& layers,
+                                          const StepEstimate& estimate);
 
  private:
   struct Inside;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -104,6 +105,38 @@ class Explanation {
     if (whole.value == 0) { return; }
     if (micro > 0) { source = fmt::format("{} micro-batches x {}; {}", estimate_.microbatches, seconds_text(micro), source); }
     time(fmt::format("step: {}", name), whole.value, std::move(source));
+  }
+
+  /// `slowest`: one micro-batch on the stage that paces; null where stages are unlike. `stage` names it; `send` is of one boundary.
+  void step(const StageTime* slowest_or_null, const std::string& stage, double send) {
+    static const StageTime kNone;
+    const StageTime& slowest = slowest_or_null != nullptr ? *slowest_or_null : kNone;
+    const StepParts& p = estimate_.parts;
+    part("computation, forward", p.forward, slowest.compute.forward, stage);
+    part("computation, backward", p.backward, slowest.compute.backward, stage);
+    part("recomputation", p.recompute, slowest.recompute, "arXiv:2205.05198, section 5; " + stage);
+    part("embedding, output matrix and loss", p.head, slowest.head.forward + slowest.head.backward, stage);
+    part("tensor-parallel collectives", p.tp, slowest.tp.forward + slowest.tp.backward, "what the stack does not hide");
+    part("context-parallel exchange", p.cp, slowest.cp.forward + slowest.cp.backward, "what attention does not hide");
+    part("expert-parallel exchange", p.ep, slowest.ep.forward + slowest.ep.backward,
+         layout_.schedule == Schedule::dual_pipe ? "what another micro-batch's computation does not hide (arXiv:2412.19437, figure 4)"
+                                                 : "what the stack does not hide");
+    part("sends between stages", p.pp, 0,
+         fmt::format(
+             "{} a boundary; those that the stack does not hide, and the first and last micro-batch's way (arXiv:2104.04473, section 4.1)",
+             seconds_text(send)));
+    part("pipeline bubble", p.bubble, 0,
+         layout_.schedule == Schedule::zero_bubble ? "ZB-H1: (p - 1)(F + B - W) (arXiv:2401.10241, table 1)"
+         : layout_.schedule == Schedule::dual_pipe
+             ? "DualPipe: (p / 2 - 1)(F&B + B - 3W) (arXiv:2412.19437, table 2)"
+             : fmt::format("the other stages' time for one micro-batch, over {} chunks (arXiv:2104.04473, section 2.2)",
+                           layout_.interleave));
+    part("data-parallel collectives", p.dp, 0, "gradients and weights, what computation does not hide (arXiv:1910.02054, section 7)");
+    part("optimizer", p.optimizer, 0,
+         layout_.offload == Offload::optimizer ? "Adam's states on the host, gradients down and weights up over its link"
+                                               : "Adam's states read and written once, and the gradients' norm");
+    part("other", p.other, 0, fmt::format("the stack's own {}, jitter over the nodes, offload", seconds_text(stack_.step.value)));
+    add("step: total", seconds_text(estimate_.step.value), "the sum of the parts above");
   }
 
   void memory() {
@@ -269,7 +302,6 @@ std::vector<TrainEstimator::Term> TrainEstimator::explain(const Layout& l) {
   Inside& in = *inside_;
   const RankCosts& costs = in.costs_of(l);
   const StepEstimate e = estimate(l);
-  const StepParts& p = e.parts;
   Explanation x(in.island, in.stack, l, e);
   x.inputs(in.run);
   // The stage that paces the pipeline, found as estimate() finds it.
@@ -287,28 +319,25 @@ std::vector<TrainEstimator::Term> TrainEstimator::explain(const Layout& l) {
     if (pace->count[k] > 0) { x.block(k, pace->count[k], costs.blocks[k]); }
   }
   const std::string stage = l.pp > 1 ? fmt::format("stage {} paces the pipeline", pace->first) : std::string("all layers");
-  x.part("computation, forward", p.forward, slowest.compute.forward, stage);
-  x.part("computation, backward", p.backward, slowest.compute.backward, stage);
-  x.part("recomputation", p.recompute, slowest.recompute, "arXiv:2205.05198, section 5; " + stage);
-  x.part("embedding, output matrix and loss", p.head, slowest.head.forward + slowest.head.backward, stage);
-  x.part("tensor-parallel collectives", p.tp, slowest.tp.forward + slowest.tp.backward, "what the stack does not hide");
-  x.part("context-parallel exchange", p.cp, slowest.cp.forward + slowest.cp.backward, "what attention does not hide");
-  x.part("expert-parallel exchange", p.ep, slowest.ep.forward + slowest.ep.backward,
-         l.schedule == Schedule::dual_pipe ? "what another micro-batch's computation does not hide (arXiv:2412.19437, figure 4)"
-                                           : "what the stack does not hide");
-  x.part("sends between stages", p.pp, 0,
-         fmt::format(
-             "{} a boundary; those that the stack does not hide, and the first and last micro-batch's way (arXiv:2104.04473, section 4.1)",
-             seconds_text(in.send_time(l))));
-  x.part("pipeline bubble", p.bubble, 0,
-         l.schedule == Schedule::zero_bubble ? "ZB-H1: (p - 1)(F + B - W) (arXiv:2401.10241, table 1)"
-         : l.schedule == Schedule::dual_pipe
-             ? "DualPipe: (p / 2 - 1)(F&B + B - 3W) (arXiv:2412.19437, table 2)"
-             : fmt::format("the other stages' time for one micro-batch, over {} chunks (arXiv:2104.04473, section 2.2)", l.interleave));
-  x.part("data-parallel collectives", p.dp, 0, "gradients and weights, what computation does not hide (arXiv:1910.02054, section 7)");
-  x.part("optimizer", p.optimizer, 0, "Adam's states read and written once, and the gradients' norm");
-  x.part("other", p.other, 0, fmt::format("the stack's own {}, jitter over the nodes, offload", seconds_text(in.stack.step.value)));
-  x.add("step: total", seconds_text(e.step.value), "the sum of the parts above");
+  x.step(&slowest, stage, in.send_time(l));
+  x.memory();
+  return x.take();
+}
+
+std::vector<TrainEstimator::Term> TrainEstimator::explain(const Layout& l, std::int64_t first, const std::vector<std::int64_t>& layers,
+                                                          const StepEstimate& e) {
+  Inside& in = *inside_;
+  const RankCosts& costs = in.costs_of(l);
+  Explanation x(in.island, in.stack, l, e);
+  x.inputs(in.run);
+  std::array<std::int64_t, estimating::kKindsMax> count{};
+  std::int64_t end = first;
+  for (const std::int64_t n : layers) { end += n; }
+  for (std::int64_t i = first; i < end; ++i) { ++count[in.model.layers[static_cast<std::size_t>(i)]]; }
+  for (std::size_t k = 0; k < in.model.kinds.size(); ++k) {
+    if (count[k] > 0) { x.block(k, count[k], costs.blocks[k]); }
+  }
+  x.step(nullptr, "the slowest stage of the whole pipeline, which may be on another island", in.send_time(l));
   x.memory();
   return x.take();
 }
