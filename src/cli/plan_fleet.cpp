@@ -132,6 +132,14 @@ Table table_of(const FleetQuestion& q, const std::vector<FleetChoice>& choices, 
   return table;
 }
 
+Failure none_in_time(const FleetQuestion& q) {
+  return {Error{ErrorKind::invalid,
+                fmt::format("no chip asked about trains this within {:g} days", q.days),
+                {},
+                "give more --days, a larger --max, or other --chips"},
+          kExitInput};
+}
+
 }  // namespace
 
 int plan_fleet_command(Context& context, const PlanFleetOptions& options) {
@@ -142,18 +150,20 @@ int plan_fleet_command(Context& context, const PlanFleetOptions& options) {
   const FleetQuestion& question = asked->question;
   if (context.json) {
     print(context, as_json(question, *choices));
-    return kExitOk;
+    return choices->front().chips > 0 ? kExitOk : report(context, none_in_time(question));
   }
   const Model& model = question.training.model;
   std::string text =
       fmt::format("{} ({} parameters), {} tokens within {} days\n\n", printable(model.name),
                   parameters_text(static_cast<double>(parameters(model))), short_count(question.training.tokens), days_text(question.days));
-  text += render(table_of(question, *choices, context.style), context.width, context.style);
+  const bool any = choices->front().chips > 0;  // those that can come first
+  if (any) { text += render(table_of(question, *choices, context.style), context.width, context.style) + "\n"; }
   for (const FleetChoice& c : *choices) {
-    if (c.chips == 0) { text += paint(pad(c.chip.key, 12), Tone::dim, context.style) + " " + printable(c.why_not) + "\n"; }
+    if (c.chips == 0) { text += remark(c.chip.key, printable(c.why_not), context.width, context.style); }
   }
   print(context, text);
-  return kExitOk;
+  if (any) { return kExitOk; }
+  return report(context, none_in_time(question));
 }
 
 }  // namespace centrale::cli

@@ -192,7 +192,9 @@ std::string remark(std::string_view name, std::string_view text, std::size_t wid
   const std::size_t room = std::max(kRoomMin, (width > 0 ? width : kWidth) - std::min(kName, width > 0 ? width : kWidth));
   std::string lines;
   for (const std::string& line : wrapped(text, room)) {
-    lines += (lines.empty() ? paint(pad(name, kName), Tone::dim, style) : std::string(kName, ' ')) + line + "\n";
+    // A name that is too long for its column stands apart all the same.
+    const std::string first = pad(name, kName - 1) + " ";
+    lines += (lines.empty() ? paint(first, Tone::dim, style) : std::string(kName, ' ')) + line + "\n";
   }
   return lines;
 }

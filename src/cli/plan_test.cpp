@@ -314,6 +314,10 @@ TEST(PlanFleetCommand, SaysWhichChipsAndHowMany) {
   const Ran json = plan(with(question, {"--json"}));
   EXPECT_TRUE(is_json_text(json.out));
   EXPECT_THAT(json.out, HasSubstr(R"("choices":[{"chip":)"));
+  const Ran never = plan(with(having(question, "--days", "0.001"), {"--max", "64"}));
+  EXPECT_EQ(never.code, kExitInput);
+  EXPECT_THAT(never.out, AllOf(HasSubstr("t4 "), HasSubstr("h100-sxm "), Not(HasSubstr("LAYOUT"))));
+  EXPECT_THAT(never.err, HasSubstr("no chip asked about trains this within 0.001 days"));
   EXPECT_EQ(plan(having(question, "--days", "0")).code, kExitUsage);
   EXPECT_EQ(plan(having(question, "--tokens", "lots")).code, kExitUsage);
   EXPECT_EQ(plan(having(question, "--chips", "h1000")).code, kExitInput);
