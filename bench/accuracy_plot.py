@@ -78,7 +78,7 @@ def panel(kind: str, rows: list, x0: float, y0: float) -> list:
     out.append(text((x0 + x1) / 2, r1 + 34, "chips"))
     out.append(text(x0 - 46, (r0 + r1) / 2, "predicted / measured", turn=-90))
 
-    sources = sorted({r.source for r in rows}, key=lambda s: -sum(r.source == s for r in rows))
+    sources = sorted({r.source for r in rows}, key=lambda s: (-sum(r.source == s for r in rows), s))
     size = 5 if len(rows) < 1000 else 3
     for i, source in enumerate(sources):
         mine = [r for r in rows if r.source == source]
