@@ -35,7 +35,7 @@ struct PlanTrainOptions {
   std::string chip_mtbf, restart, checkpoint_every;
   std::size_t top = 5;
   std::int64_t lora_rank = 0;
-  double margin = 0, pue = 1.2;
+  double margin = 0.03, pue = 1.2;
   bool explain = false;
 };
 int plan_train_command(Context& context, const PlanTrainOptions& options);
@@ -53,7 +53,7 @@ struct PlanServeOptions {
   std::string ttft, itl, rate;  // empty: no limit; one replica's most
   std::string engine;           // empty: the usual one of the chip
   std::string weights;          // formats, comma-separated; empty: bf16, and fp8 where the chip has it
-  double spread = 0, reuse = 0, margin = 0;
+  double spread = 0, reuse = 0, margin = 0.03;
   double draft = 0, acceptance = 0.7;
   std::int64_t replica_chips_max = 0;
   std::size_t top = 5;

@@ -41,7 +41,7 @@ struct ServeRequest {
   Speculation speculation;
   bool disaggregated = true;           // may be chosen
   std::int64_t replica_chips_max = 0;  // 0: no limit
-  double memory_margin = 0;            // of a chip's memory left free
+  double memory_margin = 0.03;         // of a chip's memory left free
   std::uint64_t seed = 1;
   std::size_t plans = 5;  // best so many are returned
 };

@@ -50,9 +50,40 @@ bool plan_before(const TrainPlan& a, const TrainPlan& b) {
   return false;
 }
 
+/// How many of the best are kept, so that as many as are asked for are left when alike ones are shown once.
+std::size_t kept_for(std::size_t plans) { return plans == 1 ? 1 : 60 + 8 * plans; }
+
+/// Whether two plans are one to a reader: the same but for what dp, cp, micro-batch and chunks trade among themselves, in the same time.
+bool alike(const TrainPlan& a, const TrainPlan& b) {
+  constexpr double kSameTime = 0.01;
+  if (a.parts.size() != b.parts.size() || a.joined != b.joined || b.step.value > a.step.value * (1 + kSameTime)) { return false; }
+  for (std::size_t i = 0; i < a.parts.size(); ++i) {
+    Layout of_b = b.parts[i].layout;
+    const Layout& of_a = a.parts[i].layout;
+    of_b.dp = of_a.dp;
+    of_b.cp = of_a.cp;
+    of_b.micro_batch = of_a.micro_batch;
+    of_b.interleave = of_a.interleave;
+    of_b.layers_recomputed = of_a.layers_recomputed;
+    if (a.parts[i].island != b.parts[i].island || !(of_a == of_b)) { return false; }
+  }
+  return true;
+}
+
+/// The first of each group of alike plans, `most` at most; `plans` is sorted.
+void show_once(std::vector<TrainPlan>& plans, std::size_t most) {
+  std::vector<TrainPlan> shown;
+  for (TrainPlan& plan : plans) {
+    const bool is_new = std::none_of(shown.begin(), shown.end(), [&](const TrainPlan& s) { return alike(s, plan); });
+    if (is_new && shown.size() < most) { shown.push_back(std::move(plan)); }
+  }
+  plans = std::move(shown);
+}
+
 /// The plans of each island by itself; those that cannot be among the best are left out.
 std::vector<TrainPlan> plans_alone(const TrainRequest& r, SearchCount& count) {
   std::vector<TrainPlan> plans;
+  const std::size_t keep = kept_for(r.plans);
   const TrainRun run{.sequence = r.sequence, .global_batch = r.global_batch, .lora_rank = r.lora_rank};
   for (std::size_t i = 0; i < r.fleet.islands.size(); ++i) {
     const Island& island = r.fleet.islands[i];
@@ -63,8 +94,8 @@ std::vector<TrainPlan> plans_alone(const TrainRequest& r, SearchCount& count) {
                                   .island = island,
                                   .limits = r.limits,
                                   .capacity = estimator.capacity().value * (1 - r.memory_margin),
-                                  .keep = r.plans,
-                                  .worst = plans.size() < r.plans ? 0 : plans[r.plans - 1].step.value};
+                                  .keep = keep,
+                                  .worst = plans.size() < keep ? 0 : plans[keep - 1].step.value};
     if (!planning::some_layout_that_fits(search)) { continue; }
     for (const Candidate& candidate : best_layouts(search, count)) { plans.push_back(alone(r, i, candidate, estimator)); }
     std::stable_sort(plans.begin(), plans.end(), plan_before);
@@ -144,7 +175,7 @@ Result<std::vector<TrainPlan>> plan_train(const TrainRequest& request, SearchCou
     planning::account(plan, r);
   }
   std::stable_sort(plans.begin(), plans.end(), plan_before);
-  if (plans.size() > r.plans) { plans.erase(plans.begin() + static_cast<std::ptrdiff_t>(r.plans), plans.end()); }
+  show_once(plans, r.plans);
   for (TrainPlan& plan : plans) { note(plan, r, request.global_batch == 0 ? request.batch_tokens : 0); }
   return plans;
 }

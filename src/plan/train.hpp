@@ -49,12 +49,12 @@ struct TrainRequest {
   std::int64_t lora_rank = 0;     // 0: all weights are trained
   TrainLimits limits;
   Reliability reliability;
-  double memory_margin = 0;  // of a chip's memory left free
-  double pue = 1.2;          // what the site draws over what its computers draw
+  double memory_margin = 0.03;  // of a chip's memory left free: what the count may err by
+  double pue = 1.2;             // what the site draws over what its computers draw
   // Power of host, network cards and fans over the chips' own limit: an HGX node of 8 H100 (5.6 kW of chips) was seen to draw 8.4 kW at
   // most (Latif et al., arXiv:2412.08602).
   double host_share = 0.5;
-  std::size_t plans = 5;  // best so many are returned
+  std::size_t plans = 5;  // best so many are returned; what only trades dp, cp, micro-batch and chunks in the same time counts once
 };
 
 /// How the parts of a plan work together.
