@@ -110,8 +110,8 @@ TEST(ModelLike, TablesNameModelsLoosely) {
                                                                   {"Qwen3_30B_a3B (tokendrop)", "qwen3-30b-a3b"},
                                                                   {"GPT3-175B", "gpt-3-175b"},
                                                                   {"mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"},
-           {"neuralmagic/Meta-Llama-3.1-70B-Instruct-FP8", "llama-3.1-70b"},
-           {"mixtral-8x7b", "mixtral-8x7b"},
+                                                                  {"neuralmagic/Meta-Llama-3.1-70B-Instruct-FP8", "llama-3.1-70b"},
+                                                                  {"mixtral-8x7b", "mixtral-8x7b"},
                                                                   {"deepseek-ai/DeepSeek-V3.1", "deepseek-v3"}}) {
     const auto found = model_like(name, std::nullopt);
     ASSERT_TRUE(found.has_value()) << name << ": " << found.error().message();
