@@ -187,7 +187,10 @@ void experts(const Model& model, const Block& block, const RankShape& shape, con
     cost.tp.forward += 2 * gather;
     cost.tp.backward += 2 * gather;
   }
-  cost.kept += sent * busiest * (width * 2 + n * 2 * (f.gated ? 3 : 2) + width * 2 * 0.5);
+  // Inputs of the two products, at the products' own width, and what the activation reads; the router's weights are applied to the
+  // activation, so that the second product's result is not kept.
+  const double product = is_narrow(shape.precision) ? 1 : 2;
+  cost.kept += sent * busiest * (width * product + n * ((f.gated ? 2 : 1) * 2 + product));
 }
 
 double attention_passes(const Mixer& mixer, const RankShape& shape, const Island& island, const Stack& stack, Tally& tally,
