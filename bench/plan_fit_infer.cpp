@@ -46,6 +46,7 @@ constexpr Field kFields[] = {{"gemm", [](Engine& e) -> double& { return e.gemm; 
                              {"step_seconds", [](Engine& e) -> double& { return e.step.value; }},
                              {"sequence_seconds", [](Engine& e) -> double& { return e.sequence.value; }},
                              {"request_seconds", [](Engine& e) -> double& { return e.request.value; }},
+                             {"polling", [](Engine& e) -> double& { return e.polling; }},
                              {"token_seconds", [](Engine& e) -> double& { return e.token.value; }},
                              {"reduce_seconds", [](Engine& e) -> double& { return e.reduce.value; }},
                              {"links", [](Engine& e) -> double& { return e.links; }},
@@ -113,7 +114,8 @@ struct Fit {
         Case& c = cases.back();
         c.row = *std::move(row);
         c.engine = c.row.engine->key;
-        c.source = source + (c.row.disaggregated ? (c.row.decode_workers > 0 ? "-pools" : "-pools?") : "");
+        const bool guessed = c.row.workers_guessed || c.row.whole > 0;
+        c.source = source + (guessed ? "-pools?" : (c.row.disaggregated ? "-pools" : ""));
         c.group = joined(table, i, {"model", "chip"}) + c.engine + c.source;
         c.all = table.rows[i].raw;
         c.held_out = !without.empty() && c.all.find(without) != std::string::npos;

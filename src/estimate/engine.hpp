@@ -42,21 +42,23 @@ struct Engine {
   double routing_kernels = 5;  // kernels that routing adds to a block: choosing experts, sorting, gathering, adding up
   double latent_kernels = 6;   // that MLA adds beside its GEMMs, that a recurrence (Mamba-2, gated delta) adds
   double recurrent_kernels = 6;
-  Seconds host{0};             // an iteration cannot be shorter than this much for each block: kernels that no graph starts (prompts)
-  Seconds step{2e-4};          // an iteration's own: scheduling, sampling, what the chip waits for
-  Seconds sequence{1e-6};      // the same for each decoding sequence of an attention rank
-  Seconds request{0.01};       // a request's way in and out: HTTP, tokenizer, first answer
-  Seconds token{0};            // the same for each token of the prompt
-  Seconds reduce{8e-6};        // a small all-reduce or all-to-all inside a domain
-  double links = 1;            // factor on the chip's ChipEfficiency::links, ::network
-  double overlap = 0;          // part of collectives hidden behind computation
-  double imbalance = 1.2;      // busiest expert rank over the mean
-  double skew = 1;             // experts that tokens meet, as a fraction of what even draws would meet
-  double tokens_max = 8192;    // of one iteration
+  Seconds host{0};           // an iteration cannot be shorter than this much for each block: kernels that no graph starts (prompts)
+  Seconds step{2e-4};        // an iteration's own: scheduling, sampling, what the chip waits for
+  Seconds sequence{1e-6};    // the same for each decoding sequence of an attention rank
+  Seconds request{0.01};     // a request's way in and out: HTTP, tokenizer, first answer
+  Seconds token{0};          // the same for each token of the prompt
+  double polling = 0;        // iterations beside which a request waits: the engine looks for new ones, and sends first answers, that seldom
+  Seconds reduce{8e-6};      // a small all-reduce or all-to-all inside a domain
+  double links = 1;          // factor on the chip's ChipEfficiency::links, ::network
+  double overlap = 0;        // part of collectives hidden behind computation
+  double imbalance = 1.2;    // busiest expert rank over the mean
+  double skew = 1;           // experts that tokens meet, as a fraction of what even draws would meet
+  double tokens_max = 8192;  // of one iteration
   double sequences_max = 256;  // that decode at once, of one replica; of each attention-parallel rank
   double reserve = 1;          // part of a request's output that the cache is kept free for when it is let in
   double memory = 0.9;         // of a chip's memory that the engine has for weights, work and cache
   bool narrow_cache = false;   // the cache is 8 bit where the weights are 8 bit or less, unless told otherwise
+  bool narrow_on_fp4 = false;  // the same, on chips that multiply at 4 bit only: what recipes for them set
 };
 
 /// Reads engines; errors name file:line.

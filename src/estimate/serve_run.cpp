@@ -207,8 +207,9 @@ class Player {
     if (finished_ <= edge || finished_ > traffic_.requests - edge) { return; }
     cold_ = {now_, output_, static_cast<double>(finished_)};
     const double way = engine_.request.value + engine_.token.value * r.input + traffic_.transfer.value;
-    ttft_.push_back(r.first - r.arrival + way);
-    if (r.output > 1) { itl_.push_back((now_ - r.first) / (r.output - 1)); }
+    const double pace = r.output > 1 ? (now_ - r.first) / (r.output - 1) : 0;
+    ttft_.push_back(r.first - r.arrival + way + engine_.polling * pace * yield_);
+    if (r.output > 1) { itl_.push_back(pace); }
   }
 
   double mean_context() const { return decoding_.empty() ? 0 : context_ / static_cast<double>(decoding_.size()); }

@@ -17,6 +17,7 @@ ServeEstimator estimator(Batching batching = Batching::mixed, double sequences =
   engine.sequences_max = sequences;
   engine.request = Seconds{0};
   engine.token = Seconds{0};
+  engine.polling = 0;
   const Island island = fleet_of(*default_catalogue().chip("h100-sxm"), 8, default_catalogue()).islands.front();
   return {*catalogue_model("llama-3.1-8b"), island, engine, {.tp = 1, .weights = weight_format_like("bf16")}};
 }

@@ -56,6 +56,14 @@ constexpr std::array<Suite, 6> kSuites{{{"llama2-70b", 294, 294, 1},
                                         {"llama3.1-8b", 778, 73, 1},
                                         {"deepseek-r1", 800, 3880, 1}}};
 
+// InferenceX (formerly InferenceMAX) asks for 1k or 8k tokens in closed loops and draws each length evenly between 0.8 of that and all of
+// it (RANDOM_RANGE_RATIO of its workflows). What is drawn does not end at once: the clients do not march in step.
+constexpr double kDrawnMean = 0.9, kDrawnSpread = 0.064;
+bool drawn_lengths(double input, double output) {
+  const bool in = input == 1024 || input == 8192, out = output == 1024 || output == 8192;
+  return in && out && input * output < 8192.0 * 8192;
+}
+
 struct Pools {
   std::int64_t prefill = 1, decode = 1;
   bool two = false;
@@ -127,8 +135,9 @@ void read_formats(InferRow& out, const rows::Cells& cells, bool mlperf) {
     out.layout.cache_bytes = std::clamp(cache->bits / 8, 0.5, 4.0);
   } else {
     const bool narrow = format->multiply == Precision::fp8 || format->multiply == Precision::fp4;
-    const bool has = out.island.chip.peak_of(Precision::fp8).value > 0;
-    out.layout.cache_bytes = narrow && has && out.engine->narrow_cache ? 1 : 2;
+    const bool has = out.island.chip.peak_of(Precision::fp8).value > 0, four = out.island.chip.peak_of(Precision::fp4).value > 0;
+    const bool narrows = out.engine->narrow_cache || (out.engine->narrow_on_fp4 && four);
+    out.layout.cache_bytes = narrow && has && narrows ? 1 : 2;
     if (out.layout.cache_bytes < 2) { out.inferred += "cache taken as 8 bit; "; }
   }
 }
@@ -191,18 +200,78 @@ void check_layout(InferRow& out, ServeLayout& layout) {
   }
 }
 
+// How disaggregated deployments are set up, as their published recipes show (InferenceX configurations, dynamo with TensorRT-LLM and
+// SGLang, over a thousand): few clients a chip get tensor-parallel decoders, several of them, fed by one prefill worker; many get one or
+// two wide ones with attention in parallel copies.
+constexpr double kCopiesFrom = 32;  // clients a rank
+constexpr std::int64_t kWideDecoder = 16;
+double usual_decoders(std::int64_t ranks, bool copies) {
+  if (copies) { return ranks >= kWideDecoder ? 1 : 2; }
+  return ranks >= kWideDecoder ? 3 : 5;
+}
+
+bool is_sparse(const Model& model) {
+  return std::ranges::any_of(model.kinds, [](const Block& b) { return b.ffn.experts > 0; });
+}
+
+void spread_attention(ServeLayout& layout) {
+  layout.dp *= std::exchange(layout.tp, 1);
+  layout.ep = layout.dp;
+}
+
+/// A degree that no tensor-parallel group has is the number of chips of a whole deployment.
+void read_deployment(InferRow& out) {
+  const std::int64_t chips = out.layout.tp;
+  const bool whole = chips > kWidestLatent || (chips & (chips - 1)) != 0;
+  if (!out.layout_stated || !whole || chips < 12 || chips > 1024 || out.prefill.tp != chips || out.layout.dp > 1 ||
+      out.load.concurrency <= 0 || !is_sparse(out.model)) {
+    return;
+  }
+  out.whole = chips;
+  out.inferred += fmt::format("{} chips taken as a deployment of prefill and decoding workers, split for most tokens a second; ", chips);
+}
+
+/// Workers and attention of pools of which only the width is known.
+void guess_pools(InferRow& out, double clients) {
+  if (!out.disaggregated || out.whole > 0 || out.decode_workers > 0 || clients <= 0) { return; }
+  const auto ranks = out.layout.ranks();
+  const double each = clients / static_cast<double>(ranks);
+  const bool sparse = is_sparse(out.model);
+  const bool wide = ranks > kWidestLatent || (ranks >= kWideDecoder && (each >= kWideCopiesFrom || out.island.domain >= kWideDecoder));
+  const bool copies = out.layout.dp > 1 || (sparse && (wide || each >= kCopiesFrom));
+  out.workers_guessed = true;
+  out.decode_workers = std::clamp(usual_decoders(ranks, copies), 1.0, std::max(1.0, clients));
+  if (sparse && out.layout.dp == 1) {
+    if (copies) { spread_attention(out.layout); }
+    if (out.prefill.dp == 1) { spread_attention(out.prefill); }
+  }
+  out.inferred += fmt::format("{:g} decoding workers{}, and as many for prefill as keep up; ", out.decode_workers,
+                              copies ? " with attention in parallel copies" : "");
+}
+
 /// What a row says of speculative decoding. Acceptance is what published reports give: 0.85 for DeepSeek-V3's first module
-/// (arXiv:2412.19437, section 5.4.3), about 0.7 a token for EAGLE (arXiv:2401.15077).
+/// (arXiv:2412.19437, section 5.4.3), less where one module guesses several tokens in turn, about 0.7 a token for EAGLE (arXiv:2401.15077).
+constexpr double kFirstModule = 0.85, kRepeatedModule = 0.72, kUsualDraft = 3;
 void read_speculation(InferRow& out, const rows::Cells& cells) {
   std::string text;
   for (const char* column : {"note", "engine+version", "precision", "model"}) { text += lower(cells.text(column)) + ' '; }
   const auto has = [&](std::string_view word) { return contains(text, word); };
   const bool off = has("no mtp") || has("without mtp") || has("mtp off") || has("mtp=0") || has("no spec") || has("mtp disabled");
   const bool modules = has("mtp"), drafts = has("eagle") || has("speculative") || has("medusa");
-  if (off || !(modules || drafts)) { return; }
+  if (off) { return; }
+  if (!(modules || drafts)) {
+    // Of disaggregated deployments of models that come with such modules, half of those published use them, and tables lose which.
+    const Mixer& mixer = out.model.kinds.front().mixer;
+    if (out.disaggregated && out.workers_guessed && mixer.kind == MixerKind::latent && out.engine->key == "trtllm") {
+      out.speculation = {.draft = kUsualDraft, .acceptance = kRepeatedModule};
+      out.perhaps_speculative = true;
+      out.inferred += "between guessing tokens and not, as half of such deployments do; ";
+    }
+    return;
+  }
   const double said = number_after(text, modules ? "mtp" : "eagle").value_or(0);
   out.speculation.draft = said >= 1 && said <= 8 ? std::floor(said) : (modules ? 1 : 3);
-  out.speculation.acceptance = modules ? 0.85 : 0.7;
+  out.speculation.acceptance = modules ? (out.speculation.draft > 1 ? kRepeatedModule : kFirstModule) : 0.7;
   out.inferred += fmt::format("{:g} tokens guessed an iteration, {:g} of them right; ", out.speculation.draft, out.speculation.acceptance);
 }
 
@@ -247,10 +316,14 @@ Result<InferRow> read_infer_row(const CsvTable& table, std::size_t row, const Ca
   const bool mlperf = contains(lower(cells.text("source")), "mlcommons") || contains(lower(cells.text("id")), "mlperf");
   read_formats(out, cells, mlperf);
   read_layout(out, cells);
-  check_layout(out, out.layout);
-  check_layout(out, out.prefill);
-  read_speculation(out, cells);
   TRY_ASSIGN(out.load, read_load(cells.text("concurrency_or_rate")));
+  if (!out.disaggregated || out.decode_workers <= 0) { read_deployment(out); }
+  guess_pools(out, out.load.concurrency);
+  if (out.whole <= 0) {
+    check_layout(out, out.layout);
+    check_layout(out, out.prefill);
+  }
+  read_speculation(out, cells);
   if (out.load.single) { out.load.concurrency = 1; }
   if (cells.text("concurrency_or_rate").empty()) {
     // Some tables give the batch that an engine was held to instead.
@@ -292,6 +365,12 @@ Result<InferRow> read_infer_row(const CsvTable& table, std::size_t row, const Ca
   if (out.output <= 0) {
     out.output = out.kind == "ttft_ms" ? 1 : 1024;
     if (out.output > 1) { out.inferred += "output taken as 1024 tokens; "; }
+  }
+  if (out.load.concurrency > 0 && out.spread <= 0 && drawn_lengths(out.input, out.output)) {
+    out.input = std::round(out.input * kDrawnMean);
+    out.output = std::round(out.output * kDrawnMean);
+    out.spread = kDrawnSpread;
+    out.inferred += fmt::format("lengths drawn between 0.8 and 1 of those, {:g} and {:g} in the mean; ", out.input, out.output);
   }
   if (out.input > 4e6 || out.output > 1e6) { return fail(ErrorKind::invalid, "lengths are beyond all bounds"); }
   out.input = std::max(1.0, out.input);

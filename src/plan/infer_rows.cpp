@@ -137,20 +137,78 @@ Result<RowRun> run_pools(const InferRow& row) {
   return result;
 }
 
+/// A deployment of `row.whole` chips: decoders on a power of two of them, prefill on the others, split for most tokens a second.
+Result<RowRun> run_whole(const InferRow& row) {
+  constexpr std::int64_t kNode = 8;
+  Result<RowRun> best = fail(ErrorKind::invalid, "does not fit in any split of its chips");
+  for (std::int64_t decoding = 4; decoding < row.whole; decoding *= 2) {
+    InferRow split = row;
+    split.whole = 0;
+    split.disaggregated = true;
+    const std::int64_t rest = row.whole - decoding;
+    for (std::int64_t width = 4; width <= kNode && width <= rest; width *= 2) {
+      split.prefill.tp = split.prefill.pp = 1;
+      split.prefill.dp = split.prefill.ep = width;
+      split.prefill_workers = static_cast<double>(rest / width);
+      const bool copies = row.load.concurrency / static_cast<double>(decoding) >= kWideCopiesFrom;
+      split.layout.pp = 1;
+      split.layout.tp = copies ? 1 : std::min(kNode, decoding);
+      split.layout.dp = copies ? decoding : 1;
+      split.layout.ep = copies ? decoding : 1;
+      split.decode_workers = static_cast<double>(decoding / split.layout.ranks());
+      if (!fault_of(split.layout, row.model, row.island).empty() || !fault_of(split.prefill, row.model, row.island).empty()) { continue; }
+      const Result<RowRun> run = run_pools(split);
+      if (run && (!best || run->run.output.value > best->run.output.value)) { best = run; }
+      if (run) { break; }  // the narrowest prefill worker that holds the weights
+    }
+  }
+  return best;
+}
+
+/// Between two runs: what cannot be told apart.
+void halfway(ServeRun& run, const ServeRun& other) {
+  const auto mean = [](auto& a, const auto& b) { a = {std::sqrt(a.value * b.value)}; };
+  for (const auto part : {&ServeRun::ttft, &ServeRun::itl}) {
+    for (const auto quantile : {&Quantiles::mean, &Quantiles::p50, &Quantiles::p95, &Quantiles::p99}) {
+      mean(run.*part.*quantile, other.*part.*quantile);
+    }
+  }
+  mean(run.output, other.output);
+  mean(run.requests, other.requests);
+}
+
 /// Everything that a run depends on.
 std::string key_of(const InferRow& row) {
   const auto layout = [](const ServeLayout& l) { return fmt::format("{} ep{} cache{}", to_text(l), l.ep, l.cache_bytes); };
   const RowLoad& l = row.load;
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", row.model.name, row.island.chip.key,
-                     row.engine->key, layout(row.layout), layout(row.prefill), row.disaggregated, row.layout_stated, row.prefill_workers,
-                     row.decode_workers, row.chips, row.input, row.output, row.spread, row.beams, l.concurrency, l.rate, l.queued, l.batch,
-                     l.target, l.itl_limit, l.requests, l.single, l.server, row.model.kinds.front().mixer.window, row.speculation.draft);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", row.model.name,
+                     row.island.chip.key, row.engine->key, layout(row.layout), layout(row.prefill), row.disaggregated, row.layout_stated,
+                     row.prefill_workers, row.decode_workers, row.chips, row.input, row.output, row.spread, row.beams, l.concurrency,
+                     l.rate, l.queued, l.batch, l.target, l.itl_limit, l.requests, l.single, l.server, row.model.kinds.front().mixer.window,
+                     row.speculation.draft, row.perhaps_speculative, row.whole);
 }
 
 }  // namespace
 
 Result<RowRun> run_infer_row(const InferRow& row) {
-  if (row.disaggregated) { return run_pools(row); }
+  if (row.perhaps_speculative) {
+    InferRow plain = row;
+    plain.perhaps_speculative = false;
+    Result<RowRun> with = run_infer_row(plain);
+    plain.speculation = {};
+    TRY_ASSIGN(RowRun without, run_infer_row(plain));
+    if (with) { halfway(without.run, with->run); }
+    return without;
+  }
+  if (row.whole > 0) { return run_whole(row); }
+  if (row.disaggregated) {
+    Result<RowRun> run = run_pools(row);
+    if (run || !row.workers_guessed) { return run; }
+    // Workers that are too narrow to hold the model: the width is not what the row says. A whole domain of chips, as recipes use.
+    InferRow whole = row;
+    whole.whole = std::max<std::int64_t>(16, row.island.domain);
+    return run_whole(whole);
+  }
   Engine engine = *row.engine;
   // A beam is a sequence of its own to the cache and to the GEMMs; the prompt and its cache are shared by all beams of an answer.
   InferRow asked = row;

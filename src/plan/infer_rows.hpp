@@ -34,6 +34,9 @@ struct RowLoad {
 };
 [[nodiscard]] Result<RowLoad> read_load(std::string_view text);
 
+// Clients a rank from which wide decoders run attention in parallel copies.
+inline constexpr double kWideCopiesFrom = 6;
+
 /// A row as the estimator wants it.
 struct InferRow {
   Model model;
@@ -43,11 +46,14 @@ struct InferRow {
   ServeLayout prefill;
   bool disaggregated = false;
   double prefill_workers = 1, decode_workers = 1;
+  bool workers_guessed = false;
+  std::int64_t whole = 0;  // chips of a whole deployment of pools of which nothing else is known; 0: not such a row
   Speculation speculation;
-  double chips = 0;              // of all replicas; 0: one replica
-  double input = 0, output = 0;  // tokens, in the mean
-  double spread = 0;             // of both: standard deviation over the mean
-  double beams = 1;              // of a beam search: sequences that one answer takes
+  bool perhaps_speculative = false;  // `speculation` may be on or not: figures are the geometric mean of both
+  double chips = 0;                  // of all replicas; 0: one replica
+  double input = 0, output = 0;      // tokens, in the mean
+  double spread = 0;                 // of both: standard deviation over the mean
+  double beams = 1;                  // of a beam search: sequences that one answer takes
   RowLoad load;
   bool layout_stated = true;
   std::string inferred;  // what was not in the row, and what was taken
