@@ -47,6 +47,7 @@ constexpr Field kFields[] = {{"gemm", [](Engine& e) -> double& { return e.gemm; 
                              {"sequence_seconds", [](Engine& e) -> double& { return e.sequence.value; }},
                              {"request_seconds", [](Engine& e) -> double& { return e.request.value; }},
                              {"polling", [](Engine& e) -> double& { return e.polling; }},
+                             {"balancing", [](Engine& e) -> double& { return e.balancing; }},
                              {"token_seconds", [](Engine& e) -> double& { return e.token.value; }},
                              {"reduce_seconds", [](Engine& e) -> double& { return e.reduce.value; }},
                              {"links", [](Engine& e) -> double& { return e.links; }},

@@ -37,6 +37,7 @@ void describe(V& v, Engine& e) {
   v("sequence_seconds", e.sequence.value);
   v("request_seconds", e.request.value);
   v("polling", e.polling);
+  v("balancing", e.balancing);
   v("token_seconds", e.token.value);
   v("reduce_seconds", e.reduce.value);
   v("links", e.links);
@@ -70,7 +71,7 @@ struct Bound {
 std::string fault_of(const Engine& e) {
   if (!is_valid_name(e.key)) { return fmt::format("key '{}' is not a-z, 0-9 and '-'", shorten(e.key, 60)); }
   if (e.name.empty() || e.source.empty()) { return fmt::format("engine '{}' has no {}", e.key, e.name.empty() ? "name" : "source"); }
-  const std::array<Bound, 27> bounds{{{"gemm", e.gemm, 0.01, 10},
+  const std::array<Bound, 28> bounds{{{"gemm", e.gemm, 0.01, 10},
                                       {"gemm_fp4", e.gemm_fp4, 0.01, 10},
                                       {"weights", e.weights, 0.01, 10},
                                       {"expert_weights", e.expert_weights, 0.01, 10},
@@ -87,6 +88,7 @@ std::string fault_of(const Engine& e) {
                                       {"sequence_seconds", e.sequence.value, 0, 1},
                                       {"request_seconds", e.request.value, 0, 100},
                                       {"polling", e.polling, 0, 1000},
+                                      {"balancing", e.balancing, 0, 1000},
                                       {"token_seconds", e.token.value, 0, 1},
                                       {"reduce_seconds", e.reduce.value, 0, 1},
                                       {"links", e.links, 0.001, 10},

@@ -48,6 +48,7 @@ struct Engine {
   Seconds request{0.01};     // a request's way in and out: HTTP, tokenizer, first answer
   Seconds token{0};          // the same for each token of the prompt
   double polling = 0;        // iterations beside which a request waits: the engine looks for new ones, and sends first answers, that seldom
+  double balancing = 0;      // the same with attention in parallel copies: prompts wait until each copy has some, or so many iterations
   Seconds reduce{8e-6};      // a small all-reduce or all-to-all inside a domain
   double links = 1;          // factor on the chip's ChipEfficiency::links, ::network
   double overlap = 0;        // part of collectives hidden behind computation
@@ -59,6 +60,9 @@ struct Engine {
   double memory = 0.9;         // of a chip's memory that the engine has for weights, work and cache
   bool narrow_cache = false;   // the cache is 8 bit where the weights are 8 bit or less, unless told otherwise
   bool narrow_on_fp4 = false;  // the same, on chips that multiply at 4 bit only: what recipes for them set
+
+  /// Iterations that a first answer waits beside its prompt's own, on an engine with `copies` of attention.
+  [[nodiscard]] double waits(double copies) const { return polling + (copies > 1 ? balancing : 0); }
 };
 
 /// Reads engines; errors name file:line.

@@ -208,7 +208,7 @@ class Player {
     cold_ = {now_, output_, static_cast<double>(finished_)};
     const double way = engine_.request.value + engine_.token.value * r.input + traffic_.transfer.value;
     const double pace = r.output > 1 ? (now_ - r.first) / (r.output - 1) : 0;
-    ttft_.push_back(r.first - r.arrival + way + engine_.polling * pace * yield_);
+    ttft_.push_back(r.first - r.arrival + way + engine_.waits(static_cast<double>(estimator_.layout().dp)) * pace * yield_);
     if (r.output > 1) { itl_.push_back(pace); }
   }
 
@@ -261,6 +261,13 @@ Traffic side_of(const Traffic& traffic, double replicas) {
   return side;
 }
 
+/// First answers come from the decoding side, which looks for new requests as any engine does.
+Quantiles later(Quantiles first, const ServeEstimator& decode, Seconds pace) {
+  const Seconds wait = pace * (decode.engine().waits(static_cast<double>(decode.layout().dp)) * decode.speculation().yield());
+  for (Seconds* q : {&first.mean, &first.p50, &first.p95, &first.p99}) { *q += wait; }
+  return first;
+}
+
 }  // namespace
 
 ServeRun serve_run(const ServeEstimator& prefill, const ServeEstimator& decode, const Disaggregated& pools, const Traffic& traffic) {
@@ -273,7 +280,7 @@ ServeRun serve_run(const ServeEstimator& prefill, const ServeEstimator& decode, 
   if (traffic.concurrency <= 0) {
     ServeRun all = serve_run(decode, decoding);
     const ServeRun first = serve_run(prefill, prompts);
-    all.ttft = first.ttft;
+    all.ttft = later(first.ttft, decode, all.itl.mean);
     const double requests = std::min(all.requests.value * pools.decode_replicas, first.requests.value * pools.prefill_replicas);
     all.output = {requests * traffic.output};
     all.requests = {requests};
@@ -289,8 +296,8 @@ ServeRun serve_run(const ServeEstimator& prefill, const ServeEstimator& decode, 
     const double there = prompts.pause.value / (prompts.pause.value + first.ttft.mean.value);
     decoding.concurrency = std::max(1.0, traffic.concurrency * there / pools.decode_replicas);
   }
-  all.ttft = first.ttft;
-  all.requests = {traffic.concurrency / (first.ttft.mean.value + all.itl.mean.value * (traffic.output - 1))};
+  all.ttft = later(first.ttft, decode, all.itl.mean);
+  all.requests = {traffic.concurrency / (all.ttft.mean.value + all.itl.mean.value * (traffic.output - 1))};
   all.output = all.requests * traffic.output;
   return all;
 }

@@ -134,6 +134,23 @@ TEST(ServeRun, AnOpenLoopWaitsMoreTheNearerItIsToItsMost) {
   }
 }
 
+TEST(ServeRun, FirstAnswersWaitForIterations) {
+  Engine engine = *engine_named("trtllm", default_engines());
+  const Island island = fleet_of(*default_catalogue().chip("h100-sxm"), 8, default_catalogue()).islands.front();
+  const auto ttft = [&](double polling, double balancing, std::int64_t copies) {
+    engine.polling = polling;
+    engine.balancing = balancing;
+    const ServeEstimator e(*catalogue_model("mixtral-8x7b"), island, engine,
+                           {.tp = 4 / copies, .dp = copies, .ep = copies, .weights = weight_format_like("fp8")});
+    const ServeRun run = serve_run(e, {.input = 500, .output = 100, .output_spread = 0.1, .concurrency = 8, .requests = 80});
+    return std::pair{run.ttft.mean.value, run.itl.mean.value};
+  };
+  const auto [none, pace] = ttft(0, 0, 1);
+  EXPECT_NEAR(ttft(10, 0, 1).first - none, 10 * pace, 0.02 * pace);
+  EXPECT_EQ(ttft(0, 50, 1).first, none) << "one copy has nothing to balance";
+  EXPECT_GT(ttft(0, 50, 4).first, ttft(0, 0, 4).first + 30 * pace);
+}
+
 TEST(ServeRun, ReuseShortensFirstTokens) {
   const ServeEstimator e = estimator();
   Traffic traffic{.input = 8000, .output = 50, .concurrency = 4, .requests = 40};

@@ -251,7 +251,7 @@ void guess_pools(InferRow& out, double clients) {
 
 /// What a row says of speculative decoding. Acceptance is what published reports give: 0.85 for DeepSeek-V3's first module
 /// (arXiv:2412.19437, section 5.4.3), less where one module guesses several tokens in turn, about 0.7 a token for EAGLE (arXiv:2401.15077).
-constexpr double kFirstModule = 0.85, kRepeatedModule = 0.72, kUsualDraft = 3;
+constexpr double kFirstModule = 0.85, kRepeatedModule = 0.72, kUsualDraft = 3, kFullBatch = 64;
 void read_speculation(InferRow& out, const rows::Cells& cells) {
   std::string text;
   for (const char* column : {"note", "engine+version", "precision", "model"}) { text += lower(cells.text(column)) + ' '; }
@@ -263,7 +263,10 @@ void read_speculation(InferRow& out, const rows::Cells& cells) {
     // Of disaggregated deployments of models that come with such modules, half of those published use them, and tables lose which.
     const Mixer& mixer = out.model.kinds.front().mixer;
     if (out.disaggregated && out.workers_guessed && mixer.kind == MixerKind::latent && out.engine->key == "trtllm") {
-      out.speculation = {.draft = kUsualDraft, .acceptance = kRepeatedModule};
+      // Full batches leave no room for many guesses: recipes guess one token from about 64 clients a copy of attention on.
+      const double each = out.load.concurrency / (out.decode_workers * static_cast<double>(out.layout.dp));
+      const bool full = out.layout.dp > 1 && each >= kFullBatch;
+      out.speculation = {.draft = full ? 1 : kUsualDraft, .acceptance = full ? kFirstModule : kRepeatedModule};
       out.perhaps_speculative = true;
       out.inferred += "between guessing tokens and not, as half of such deployments do; ";
     }

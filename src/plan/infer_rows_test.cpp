@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan/infer_rows.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -100,6 +101,38 @@ TEST(InferRows, SpeculationThatARowSpeaksOfIsTakenIn) {
   EXPECT_LT(itl("MTP 2").value, 0.8 * itl("").value);
   EXPECT_EQ(itl("no MTP").value, itl("").value);
   EXPECT_NE(itl("mtp2").note.find("2 tokens guessed"), std::string::npos) << itl("mtp2").note;
+}
+
+TEST(InferRows, DrawnLengthsKeepClientsOutOfStep) {
+  // The suite that asks for 1024 tokens draws 0.8 to 1 of them; a table with 1000 means 1000, and its clients send new prompts all at once.
+  const auto ttft = [](int tokens) {
+    return predicted(fmt::format("x,,qwen3-32b,32.8,fp8,,h100_sxm,2,2,1,,{0},{0},concurrency=64,sglang,ttft_ms,1,\n", tokens))[0];
+  };
+  EXPECT_LT(ttft(1024).value, 0.8 * ttft(1000).value);
+  EXPECT_NE(ttft(1024).note.find("922 and 922 in the mean"), std::string::npos) << ttft(1024).note;
+  EXPECT_EQ(ttft(1000).note.find("drawn"), std::string::npos);
+}
+
+TEST(InferRows, PoolsOfUnknownSizeAreSetUpAsRecipesAre) {
+  const auto row = [](std::string_view width, int clients, std::string_view engine) {
+    return predicted(
+        fmt::format("x,,deepseek-r1,671,nvfp4,,gb200,,{0},P1/D1,P1/D1,1024,1024,concurrency={1},{2},itl_ms,1,disagg; prefill w x "
+                    "tp4; decode w x tp8; worker counts not given\n",
+                    width, clients, engine))[0];
+  };
+  // Few clients: several tensor-parallel decoders; many: attention in copies.
+  EXPECT_NE(row("P4/D8", 16, "sglang").note.find("5 decoding workers"), std::string::npos) << row("P4/D8", 16, "sglang").note;
+  EXPECT_NE(row("P4/D8", 4096, "sglang").note.find("2 decoding workers with attention in parallel copies"), std::string::npos);
+  EXPECT_LT(row("P4/D8", 16, "sglang").value, row("P4/D8", 4096, "sglang").value);
+  // Whether tokens are guessed is not told: between the two.
+  EXPECT_LT(row("P4/D8", 16, "trtllm").value, row("P4/D8", 16, "trtllm no mtp").value);
+  EXPECT_NE(row("P4/D8", 16, "trtllm").note.find("between guessing tokens and not"), std::string::npos);
+  // No tensor-parallel group has 36 ranks: those are all chips.
+  const RowPrediction whole = row("P36/D36", 64, "sglang");
+  EXPECT_TRUE(whole.ok) << whole.note;
+  EXPECT_NE(whole.note.find("36 chips taken as a deployment"), std::string::npos) << whole.note;
+  // Too narrow to hold the model: the width must mean something else.
+  EXPECT_TRUE(row("P1/D1", 512, "sglang").ok);
 }
 
 TEST(InferRows, LoadsAreReadAsTheyAreWritten) {
