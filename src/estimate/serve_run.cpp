@@ -261,9 +261,9 @@ Traffic side_of(const Traffic& traffic, double replicas) {
   return side;
 }
 
-/// First answers come from the decoding side, which looks for new requests as any engine does.
+/// First answers come from the decoding side, which looks for new requests as any engine does, but has no prompts to balance.
 Quantiles later(Quantiles first, const ServeEstimator& decode, Seconds pace) {
-  const Seconds wait = pace * (decode.engine().waits(static_cast<double>(decode.layout().dp)) * decode.speculation().yield());
+  const Seconds wait = pace * (decode.engine().waits(1) * decode.speculation().yield());
   for (Seconds* q : {&first.mean, &first.p50, &first.p95, &first.p99}) { *q += wait; }
   return first;
 }
