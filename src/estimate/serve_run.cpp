@@ -261,9 +261,16 @@ Traffic side_of(const Traffic& traffic, double replicas) {
   return side;
 }
 
-/// First answers come from the decoding side, which looks for new requests as any engine does, but has no prompts to balance.
-Quantiles later(Quantiles first, const ServeEstimator& decode, Seconds pace) {
-  const Seconds wait = pace * (decode.engine().waits(1) * decode.speculation().yield());
+/// What a prefilled request waits for the decoding side to take it in, and for its first answer there.
+Seconds wait_of(const ServeRun& decoding, const ServeEstimator& decode, const Traffic& traffic) {
+  const Engine& engine = decode.engine();
+  const double balancing = engine.waits(static_cast<double>(decode.layout().dp)) - engine.waits(1);  // no prompts there to balance
+  const double more = engine.request.value + engine.token.value * traffic.input;
+  const double pace = decoding.itl.mean.value * decode.speculation().yield();
+  return {std::max(0.0, decoding.ttft.mean.value - more - balancing * pace)};
+}
+
+Quantiles later(Quantiles first, Seconds wait) {
   for (Seconds* q : {&first.mean, &first.p50, &first.p95, &first.p99}) { *q += wait; }
   return first;
 }
@@ -280,7 +287,7 @@ ServeRun serve_run(const ServeEstimator& prefill, const ServeEstimator& decode, 
   if (traffic.concurrency <= 0) {
     ServeRun all = serve_run(decode, decoding);
     const ServeRun first = serve_run(prefill, prompts);
-    all.ttft = later(first.ttft, decode, all.itl.mean);
+    all.ttft = later(first.ttft, wait_of(all, decode, traffic));
     const double requests = std::min(all.requests.value * pools.decode_replicas, first.requests.value * pools.prefill_replicas);
     all.output = {requests * traffic.output};
     all.requests = {requests};
@@ -289,14 +296,16 @@ ServeRun serve_run(const ServeEstimator& prefill, const ServeEstimator& decode, 
   // Clients are with one side or the other: what one makes them wait, the other has fewer of them. A few rounds settle it.
   constexpr int kRounds = 3;
   ServeRun all, first;
+  Seconds wait;
   for (int round = 0; round < kRounds; ++round) {
     all = serve_run(decode, decoding);
-    prompts.pause = all.itl.mean * (traffic.output - 1) + prompts.transfer;
+    wait = wait_of(all, decode, traffic);
+    prompts.pause = all.itl.mean * (traffic.output - 1) + prompts.transfer + wait;
     first = serve_run(prefill, prompts);
     const double there = prompts.pause.value / (prompts.pause.value + first.ttft.mean.value);
     decoding.concurrency = std::max(1.0, traffic.concurrency * there / pools.decode_replicas);
   }
-  all.ttft = later(first.ttft, decode, all.itl.mean);
+  all.ttft = later(first.ttft, wait);
   all.requests = {traffic.concurrency / (all.ttft.mean.value + all.itl.mean.value * (traffic.output - 1))};
   all.output = all.requests * traffic.output;
   return all;

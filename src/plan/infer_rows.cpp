@@ -18,6 +18,7 @@ constexpr double kFillings = 6;
 constexpr std::int64_t kOfflineMin = 300, kOfflineMax = 12'000;
 constexpr std::int64_t kRequestsMax = 20'000;
 constexpr double kShort = 1.1;
+constexpr double kClientsPerSlot = 1.15;  // in the middle of the published recipes that name both
 // A benchmark's server mode runs for ten minutes at least: its middle is what counts.
 constexpr double kServerSeconds = 400;
 // MLPerf's limit on a token's time at p99 (Llama 2 70B, Mixtral), and how far p99 lies above the mean in published logs.
@@ -117,7 +118,13 @@ Result<RowRun> run_on(const InferRow& row, const ServeLayout& layout, const Engi
 Result<RowRun> run_pools(const InferRow& row) {
   const Island& island = row.island;
   const ServeEstimator prefill(row.model, island, *row.engine, row.prefill);
-  const ServeEstimator decode(row.model, island, *row.engine, row.layout, row.speculation);
+  Engine decoding = *row.engine;
+  if (row.workers_guessed && row.load.concurrency > 0 && decoding.key == "trtllm") {
+    // Recipes for its graphs of fixed batch sizes give decoders fewer slots than there are clients: some wait at all times.
+    const double ranks = std::max(1.0, row.decode_workers) * static_cast<double>(row.layout.dp);
+    decoding.sequences_max = std::max(1.0, std::floor(row.load.concurrency / kClientsPerSlot / ranks));
+  }
+  const ServeEstimator decode(row.model, island, decoding, row.layout, row.speculation);
   const auto too_large = [](const ServeEstimator& e) { return e.memory().needed().value > kShort * e.memory().capacity.value; };
   if (too_large(prefill) || too_large(decode)) {
     return fail(ErrorKind::invalid, "does not fit: weights, work and a request's cache need more than a chip has");
