@@ -181,9 +181,10 @@ int plan_train_command(Context& context, const PlanTrainOptions& options) {
   if (best.headroom.value < 0) {  // only a layout of the user's own
     const Memory& memory = best.parts.front().estimate.memory;
     return report(context, Failure(Error{ErrorKind::invalid,
-                                         fmt::format("the layout needs {} a chip, {} has {}", memory_text(memory.total().value),
+                                         fmt::format("the layout needs {} a chip, {} has {}{}", memory_text(memory.total().value),
                                                      asked->request.fleet.islands[best.parts.front().island].chip.key,
-                                                     memory_text(memory.total().value + best.headroom.value)),
+                                                     memory_text(memory.total().value + best.headroom.value),
+                                                     asked->request.memory_margin > 0 ? " after the margin" : ""),
                                          {},
                                          "without --layout the planner finds one that fits"},
                                    kExitInput));
