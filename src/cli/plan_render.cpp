@@ -208,6 +208,7 @@ std::string train_tables(const TrainPage& page) {
 
 std::string explanation(const TrainPage& page, const TrainPart& part, const std::vector<TrainEstimator::Term>& terms) {
   std::vector<ExplainedTerm> lines;
+  lines.reserve(terms.size());
   for (const TrainEstimator::Term& term : terms) { lines.push_back({term.name, term.value, term.source}); }
   return "\n" + paint("Where it comes from: " + place_of(page.request, part) + to_text(part.layout), Tone::bold, page.style) + "\n" +
          explanation(lines, page.width, page.style);

@@ -203,7 +203,8 @@ Result<Fleet> fleet_of(std::string_view text, const Catalogue& catalogue) {
     Island island = island_of(island_name(fleet, part.chip->key), *part.chip, part.chips);
     for (std::size_t other = 0; other < fleet.islands.size(); ++other) {
       const std::int64_t smaller = std::min(island.chips, fleet.islands[other].chips);
-      const auto links = static_cast<double>((smaller + kTextLinkChips - 1) / kTextLinkChips);
+      const std::int64_t whole_links = (smaller + kTextLinkChips - 1) / kTextLinkChips;
+      const auto links = static_cast<double>(whole_links);
       fleet.links.push_back({other, fleet.islands.size(), kTextLinkBandwidth * links, kTextLinkLatency});
     }
     fleet.islands.push_back(std::move(island));

@@ -178,6 +178,7 @@ const Family* family_of(std::string_view model_type) {
 const std::vector<std::string_view>& family_names() {
   static const std::vector<std::string_view> names = [] {
     std::vector<std::string_view> out;
+    out.reserve(std::size(kFamilies));
     for (const Family& family : kFamilies) { out.push_back(family.type); }
     return out;
   }();

@@ -29,7 +29,8 @@ enum class RouterBias : unsigned char { never, always, noaux };  // noaux: where
 /// How the fields are laid out, where it is not llama's way.
 enum class Form : unsigned char { llama, falcon, mpt, dbrx, chatglm, qwen, nemotron_h };
 
-struct Family {
+// Read as a table, row by row; there are a few dozen: the order is the reader's, not the padding's.
+struct Family {  // NOLINT(clang-analyzer-optin.performance.Padding)
   std::string_view type;
   Form form = Form::llama;
   bool tied = false;       // tie_word_embeddings where the file does not say

@@ -161,13 +161,15 @@ Result<RowRun> run_whole(const InferRow& row) {
     for (std::int64_t width = 4; width <= kNode && width <= rest; width *= 2) {
       split.prefill.tp = split.prefill.pp = 1;
       split.prefill.dp = split.prefill.ep = width;
-      split.prefill_workers = static_cast<double>(rest / width);
+      const std::int64_t prefills = rest / width;
+      split.prefill_workers = static_cast<double>(prefills);
       const bool copies = row.load.concurrency / static_cast<double>(decoding) >= kWideCopiesFrom;
       split.layout.pp = 1;
       split.layout.tp = copies ? 1 : std::min(kNode, decoding);
       split.layout.dp = copies ? decoding : 1;
       split.layout.ep = copies ? decoding : 1;
-      split.decode_workers = static_cast<double>(decoding / split.layout.ranks());
+      const std::int64_t decoders = decoding / split.layout.ranks();
+      split.decode_workers = static_cast<double>(decoders);
       if (!fault_of(split.layout, row.model, row.island).empty() || !fault_of(split.prefill, row.model, row.island).empty()) { continue; }
       const Result<RowRun> run = run_pools(split);
       if (run && (!best || run->run.output.value > best->run.output.value)) { best = run; }

@@ -122,7 +122,7 @@ class Mixer {
     }
     const ShareTime time = [&](std::size_t group, std::int64_t sequences, double worst) {
       const Shared* s = best_of(groups[group], sequences, worst);
-      return s == nullptr ? kInfinity : s->seconds;
+      return s == nullptr ? kInfinity : s->seconds;  // NOLINT(bugprone-narrowing-conversions): double is double
     };
     const std::size_t tried = pipelines ? kSharesTriedOfPipelines : kSharesTried;
     if (const auto shares = share_batch(r_.global_batch, speeds, time, worst_, tried)) { add_data(groups, *shares, gradients); }

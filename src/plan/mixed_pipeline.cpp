@@ -240,6 +240,7 @@ class PipelineSearch {
         options.back().layout.recompute = recompute;
         if (recompute != Recompute::none) { measure(p, options.back()); }
       }
+      pointers.reserve(options.size());
       for (const Option& o : options) { pointers.push_back(&o); }
       if (bound(pointers, c.stages) * kRounding > worst_) {
         ++count_.pruned;
@@ -320,6 +321,7 @@ class PipelineSearch {
       const std::size_t at = static_cast<std::size_t>(first * (depth_ + 1) + layers);
       const double alive = as_double(std::min(m, static_cast<std::int64_t>(stages - stage)));
       const double bytes = tables[p]->bytes[at] + (alive - 1) * tables[p]->growth[at];
+      // NOLINTNEXTLINE(bugprone-narrowing-conversions): double is double
       return bytes <= islands_.capacity(order_[p]) ? tables[p]->seconds[at] : kInfinity;
     };
     ++count_.evaluated;

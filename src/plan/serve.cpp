@@ -208,7 +208,7 @@ class Search {
       const ServeEstimator own(request_.model, island(s.candidate), serving::engine_of(request_, *s.candidate.engine, chunk),
                                s.candidate.layout, request_.speculation);
       Capacity capacity = serving::capacity_of(request_, own, part);
-      if (capacity.rate > best.rate) { best = std::move(capacity); }
+      if (capacity.rate > best.rate) { best = capacity; }
     }
     return best;
   }
@@ -244,7 +244,7 @@ class Search {
       if (!serving::holds_alone(request_, *sized_[i].estimator, part)) { continue; }
       ++tried;
       Capacity capacity = serving::capacity_of(request_, *sized_[i].estimator, part);
-      if (capacity.rate > 0) { best.emplace_back(&sized_[i], std::move(capacity)); }
+      if (capacity.rate > 0) { best.emplace_back(&sized_[i], capacity); }
     }
     std::ranges::stable_sort(best, [&](const auto& a, const auto& b) {
       return unit_cost(a.first->candidate, a.second.rate) < unit_cost(b.first->candidate, b.second.rate);

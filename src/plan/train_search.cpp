@@ -133,6 +133,7 @@ class Searcher {
 
  private:
   [[nodiscard]] double limit() const {
+    // NOLINTNEXTLINE(bugprone-narrowing-conversions): double is double
     const double known = best_.size() < s_.keep ? kInfinity : best_.back().seconds;
     return s_.worst > 0 ? std::min(known, s_.worst) : known;
   }
