@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/dimension.hpp"
+#include "base/result.hpp"
 #include "base/units.hpp"
 
 namespace centrale {
@@ -53,5 +54,8 @@ struct Workload {
   std::vector<TraceNode> nodes;    // where the trace comes with its machines (Alibaba); else empty
   std::vector<std::string> notes;  // what was left out or guessed, for the user: "12 rows without a start were skipped"
 };
+
+/// Sorts the jobs by submit (stable), and says what cannot be played: an index that points nowhere, a gang of nothing, a negative span.
+[[nodiscard]] Result<void> settle(Workload& workload);
 
 }  // namespace centrale
