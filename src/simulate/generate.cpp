@@ -18,7 +18,9 @@ constexpr double kDay = 86400, kPeakHour = 14;
 constexpr double kHour = 3600;
 constexpr double kBurstGap = 5;                // s, mean: a script submits a sweep
 constexpr double kHorizonMax = 3'000'000'000;  // s: a later end still fits 64 bits of ns
-constexpr std::int64_t kElasticFactor = 4;     // down to a quarter, up to four times
+constexpr double kOverestimateMax = 100;
+constexpr double kStepsPerSecondMax = 1e12;  // no model is as small
+constexpr std::int64_t kElasticFactor = 4;   // down to a quarter, up to four times
 enum Stream : std::uint64_t { kShapes, kTimes, kTenants, kEnds, kEstimates, kModels };
 
 Result<void> check(const LoadShape& s) {
@@ -51,7 +53,7 @@ Result<void> check(const LoadShape& s) {
     return wrong(fmt::format("failing_share: wants 0 to 1, or -1, found {}", s.failing_share));
   }
   for (const LoadProfile& p : s.profiles) {
-    if (p.name.empty() || !(p.weight > 0) || p.workers < 0 || !(p.steps_per_second > 0) || !std::isfinite(p.steps_per_second) ||
+    if (p.name.empty() || !(p.weight > 0) || p.workers < 0 || !(p.steps_per_second > 0) || !(p.steps_per_second <= kStepsPerSecondMax) ||
         !std::isfinite(p.weight)) {
       return wrong(fmt::format("profile '{}': wants a name, a weight and steps a second above 0", shorten(p.name, 40)));
     }
@@ -202,7 +204,9 @@ void give_chips(TraceJob& job, const DrawnJob& drawn, const LoadShape& shape, bo
   }
 }
 
-double estimate_of(double run, double sigma, Random& random) { return std::ceil(run * (1 + random.log_normal(1, sigma)) / kHour) * kHour; }
+double estimate_of(double run, double sigma, Random& random) {
+  return std::ceil(run * (1 + std::min(random.log_normal(1, sigma), kOverestimateMax)) / kHour) * kHour;
+}
 
 }  // namespace
 

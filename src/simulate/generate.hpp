@@ -63,9 +63,10 @@ struct LoadShape {
 };
 
 // Users over-estimate, and say round numbers (Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; Tsafrir, Etsion, Feitelson, JSSPP 2005): an
-// estimate is the run time times 1 + a log-normal factor of median 1, rounded up to whole hours. No job outlives its estimate.
+// estimate is the run time times 1 + a log-normal factor of median 1 (at most 100), rounded up to whole hours. No job outlives its
+// estimate.
 
-inline constexpr std::int64_t kLoadJobsMax = 50'000'000;  // more do not fit a machine's memory
+inline constexpr std::int64_t kLoadJobsMax = 20'000'000;  // more do not fit a machine's memory
 
 /// Jobs, settled; the first note says what was made. An error where the shape makes no sense.
 [[nodiscard]] Result<Workload> generate(const LoadShape& shape);

@@ -112,7 +112,7 @@ bool TraceBuilder::left_out(const TraceJob& job, std::uint32_t line) {
   };
   if (job.submit.ns == kNoNumber) { return out(TraceRemark::no_submit); }
   if (job.run.value == kNoNumber) { return out(job.end == RecordedEnd::cancelled ? TraceRemark::never_ran : TraceRemark::no_end); }
-  if (job.run.value < 0 || job.chips < 0 || job.workers < 1 || job.cpu_milli < 0 || job.memory.value < 0) {
+  if (job.submit.ns < 0 || job.run.value < 0 || job.chips < 0 || job.workers < 1 || job.cpu_milli < 0 || job.memory.value < 0) {
     return out(TraceRemark::negative);
   }
   if (job.chips == 0 && !keep_cpu_jobs_) { return out(TraceRemark::cpu_only); }
@@ -125,7 +125,8 @@ bool TraceBuilder::fit(TraceJob& job, std::uint32_t line) {
   if (options_.chips_max <= 0 || job.chips == 0) { return true; }
   const std::int64_t workers_most = options_.chips_max / job.chips;
   if (job.workers <= workers_most) {
-    if (job.workers_max > workers_most) { job.workers_max = workers_most; }
+    job.workers_min = std::min(job.workers_min, workers_most);
+    job.workers_max = std::min(job.workers_max, workers_most);
     return true;
   }
   if (options_.too_large == TooLarge::drop) {
@@ -200,10 +201,6 @@ Result<Workload> TraceBuilder::finish(TraceOrigin origin) {
   if (origin == TraceOrigin::first_submit && !jobs.empty()) {
     const std::int64_t first = jobs.front().submit.ns;
     for (TraceJob& job : jobs) { job.submit.ns -= first; }
-  }
-  if (!jobs.empty() && jobs.front().submit.ns < 0) {
-    const auto before = std::erase_if(jobs, [](const TraceJob& job) { return job.submit.ns < 0; });
-    counts_[static_cast<std::size_t>(TraceRemark::negative)].rows += static_cast<std::int64_t>(before);
   }
   window();
   if (options_.limit > 0 && jobs.size() > static_cast<std::size_t>(options_.limit)) {

@@ -179,6 +179,29 @@ TEST(TraceDirt, MutatedRowsAreReadOrRefusedWithTheirLine) {
   }
 }
 
+TEST(TraceDirt, NumbersAtTheEdgeAreReadOrRefused) {
+  // A century in each of several attempts, counts at the end of 64 bits, a window of elastic bounds above what is allowed.
+  std::string attempts;
+  for (int i = 0; i < 5; ++i) {
+    attempts += R"({"start_time":"1970-01-01 00:00:00","end_time":"2099-12-31 23:59:59","detail":[{"gpus":["g"]}]},)";
+  }
+  attempts.pop_back();
+  const std::string philly = R"([{"status":"Pass","jobid":"a","submitted_time":"2017-10-07 01:11:39","attempts":[)" + attempts + "]}]";
+  const auto long_job = read_trace(philly, "dirt", {});
+  ASSERT_FALSE(long_job);
+  EXPECT_EQ(long_job.error().message(), "dirt:1: 'a' runs for more than a hundred years");
+  const auto many =
+      read_trace("job_id,gpu_num,state,submit_time,start_time,end_time,node_num\n1,9223372036854775807,COMPLETED,1,2,3,1\n", "dirt", {});
+  ASSERT_FALSE(many);
+  EXPECT_TRUE(many.error().where == "dirt:2") << many.error().message();
+  TraceOptions small;
+  small.chips_max = 2;
+  const auto elastic = read_trace("submit_s,run_s,workers,workers_min,workers_max\n0,1,1,5,9\n", "dirt", small);
+  ASSERT_TRUE(elastic) << elastic.error().message();
+  EXPECT_EQ(elastic->jobs[0].workers_min, 2);
+  EXPECT_EQ(elastic->jobs[0].workers_max, 2);
+}
+
 TEST(TraceDirt, RandomBytesAreRefused) {
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     Random random(seed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a trace in each format: a workload that settles or an error, never a crash; and what is read survives our own CSV.
-// How to build and run: cmake/fuzz.cmake.
+// How to build and run: cmake/fuzz.cmake; tests/data/traces is a corpus.
 #include <cstdint>
 
 #include "base/ensure.hpp"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "base/json.hpp"
@@ -130,7 +131,8 @@ Result<Attempts> sum_attempts(const PhillyJob& source, const JsonArray& array) {
     all.open = end == kNoNumber;
     all.started = all.started || start != kNoNumber;
     if (start != kNoNumber && end != kNoNumber) {
-      all.run += end - start;
+      // A century in each of several attempts would not fit; add() refuses what is near this.
+      all.run = std::min(all.run, std::numeric_limits<std::int64_t>::max() / 2) + (end - start);
       ++all.timed;
     }
     std::size_t chips = 0;
