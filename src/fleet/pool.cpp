@@ -232,6 +232,4 @@ void Pool::give_back(std::span<const ChipId> chips, const Gang& gang) {
   }
 }
 
-void Pool::touch(std::size_t) {}
-
 }  // namespace centrale
