@@ -89,7 +89,7 @@ struct Model {
   struct Answer {
     KindIndex kind = 0;
     Spread level = Spread::node;
-    std::int64_t room = 0;  // of the tightest group that takes it, by chips
+    std::int64_t room = 0;  // of the tightest group that takes it: whole chips are counted by themselves
   };
   [[nodiscard]] std::optional<Answer> where_to(const Gang& gang) const {
     for (KindIndex kind = 0; kind < 3; ++kind) {
@@ -102,8 +102,9 @@ struct Model {
         }
         std::optional<Answer> best;
         for (const auto& [name, sum] : rooms) {
-          if (sum.first < gang.workers || (best && sum.second >= best->room)) { continue; }
-          best = {.kind = kind, .level = static_cast<Spread>(level), .room = sum.second};
+          const std::int64_t room = gang.is_share() ? sum.first : sum.second;
+          if (sum.first < gang.workers || (best && room >= best->room)) { continue; }
+          best = {.kind = kind, .level = static_cast<Spread>(level), .room = room};
         }
         if (best) { return best; }
       }
@@ -220,9 +221,9 @@ void place_on_both(Pool& pool, Model& model, const Gang& gang) {
   std::int64_t room = 0;  // of the group that it went to: the tightest
   for (std::size_t node = 0; node < model.nodes.size(); ++node) {
     const bool inside = model.group(node, answer->level) == model.group(nodes.front(), answer->level);
-    room += inside ? model.room(node, answer->kind, gang, gang.is_share() ? false : true) : 0;
+    room += inside ? model.room(node, answer->kind, gang, !gang.is_share()) : 0;
   }
-  if (!gang.is_share()) { ASSERT_EQ(room, answer->room); }
+  if (!gang.is_share() || gang.workers > 1) { ASSERT_EQ(room, answer->room); }  // one share goes by the chip, not by the node
   ASSERT_EQ(probe->kind, answer->kind);
   ASSERT_EQ(probe->spread, answer->level);
   std::ranges::sort(nodes);
@@ -305,6 +306,19 @@ TEST(PoolModel, ANodeThatJoinsLaterFindsItsPlaceInTheOrder) {
   std::vector<ChipId> chips;
   ASSERT_TRUE(pool.place({}, kAnyKind, {.workers = 6, .chips = 1, .memory = {}}, chips));
   EXPECT_EQ(chips, (std::vector<ChipId>{{1}, {2}, {5}, {6}, {3}, {4}}));  // ranks follow the order of the network
+}
+
+TEST(PoolModel, ManySharesGoToTheDomainThatFitsTightest) {
+  Pool pool;
+  for (const auto& [domain, chips] : std::vector<std::pair<std::uint32_t, int>>{{1, 3}, {1, 2}, {2, 2}, {2, 2}}) {
+    const std::size_t node = pool.add_node({});
+    pool.set_where(node, {.domain = domain, .leaf = 1, .spine = 1});
+    for (int i = 0; i < chips; ++i) { pool.set_usable(pool.add_chip(node, 0), true); }
+    pool.set_schedulable(node, true);
+  }
+  std::vector<ChipId> chips;
+  ASSERT_TRUE(pool.place({}, kAnyKind, {.workers = 4, .chips = 1, .memory = {}, .cpu_milli = 0, .share_milli = 600}, chips));
+  EXPECT_EQ(chips, (std::vector<ChipId>{{6}, {7}, {8}, {9}}));
 }
 
 // A bad rule of a small fleet can be seen; that the rules are the paper's is what `./dev bench place` shows.
