@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """./dev bench NAME: runs one benchmark, prints a table, writes build/bench/NAME.json (a flat object of names and numbers)."""
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -38,6 +39,13 @@ def bench_place() -> dict:
     return json.loads(done.stdout)
 
 
+def bench_serve_twin() -> dict:
+    """Routers and autoscaling on recorded requests in the twin; CENTRALE_REQUESTS: a folder of traces, else the samples in tests/."""
+    folder = os.environ.get("CENTRALE_REQUESTS", ROOT / "tests" / "data" / "requests")
+    done = subprocess.run([BUILD / "serve_twin", folder], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
 # What each figure should reach: (bound, is the bound a least).
 AIMS = {
     "apply_per_s": (1_000_000, True),
@@ -50,7 +58,7 @@ AIMS = {
     **calibrate.AIMS,
     **plan_accuracy.AIMS,
 }
-BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate, "plan-speed": bench_plan_speed,
+BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate, "plan-speed": bench_plan_speed, "serve-twin": bench_serve_twin,
            "plan-accuracy": plan_accuracy.bench_plan_accuracy, "place": bench_place}
 
 

@@ -15,8 +15,8 @@ namespace {
 // Time constants, in seconds: the level follows within a minute, the trend within five; a trend is believed for five minutes ahead
 // (damped, Gardner and McKenzie 1985: a line drawn on for ever is wrong more often than right); errors are remembered for an hour.
 constexpr double kLevelSeconds = 60, kSlopeSeconds = 300, kTrustSeconds = 300, kErrorSeconds = 3600;
-constexpr std::size_t kPromises = 64;              // predictions that wait for their time
-constexpr double kDaysKept = 5;                    // a slot's mean is over about so many days
+constexpr std::size_t kPromises = 64;               // predictions that wait for their time
+constexpr double kDaysKept = 5;                     // a slot's mean is over about so many days
 constexpr double kRatioMin = 0.25, kRatioMax = 10;  // what a profile may multiply the level by: more is an accident of one day
 // The capacity's correction: down a twentieth while the level is missed, back a hundredth while it is kept; never below half.
 constexpr double kCorrectionDown = 0.95, kCorrectionUp = 1.01, kCorrectionMin = 0.5;
@@ -79,10 +79,11 @@ void observe(Forecast& f, double value, Time at, Nanos ahead, Nanos day) {
   }
   const double elapsed = to_seconds(at - f.at);
   if (elapsed <= 0) { return; }
-  settle_promises(f, value, elapsed, at);
   const double before = f.level, drawn_on = f.level + f.slope * elapsed;
   f.level = std::max(0.0, drawn_on + (value - drawn_on) * weight(elapsed, kLevelSeconds));
   f.slope += ((f.level - before) / elapsed - f.slope) * weight(elapsed, kSlopeSeconds);
+  // Held against the level: that single requests are long and come in clusters is in the capacity of a replica already.
+  settle_promises(f, f.level, elapsed, at);
   f.at = at;
   note_slot(f, value, elapsed, at, day);
   if (f.due.size() < kPromises) {
