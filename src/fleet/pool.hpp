@@ -175,7 +175,7 @@ class Pool {
   // pool_rules.cpp: which node the rule likes best
   [[nodiscard]] bool plan_rule(KindMask kinds, const Gang& gang) const;
   [[nodiscard]] bool plan_random(KindMask kinds, const Gang& gang) const;
-  [[nodiscard]] NodeState state_of(std::size_t node) const;
+  [[nodiscard]] FreeState state_of(std::size_t node) const;
   void refresh_states() const;
 
   std::vector<NodeEntry> nodes_;

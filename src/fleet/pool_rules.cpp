@@ -28,9 +28,9 @@ void Pool::set_demand(std::vector<Demand> demand) {
 
 void Pool::set_random(std::uint64_t seed) { random_ = seed; }
 
-NodeState Pool::state_of(std::size_t index) const {
+FreeState Pool::state_of(std::size_t index) const {
   const NodeEntry& node = nodes_[index];
-  NodeState state;
+  FreeState state;
   for (const ChipId id : node.chips) {
     const ChipEntry& chip = chip_at(id);
     if (chip.usable) { state.chips.emplace_back(chip.kind, chip.milli); }

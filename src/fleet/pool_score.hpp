@@ -23,12 +23,12 @@ struct NodeLoad {
 };
 
 /// All of a node that a rule looks at.
-struct NodeState {
+struct FreeState {
   std::vector<std::pair<KindIndex, std::int16_t>> chips;        // kind, free part; usable ones, sorted
   std::int64_t cpu = std::numeric_limits<std::int64_t>::max();  // free; unlimited
   Bytes memory{std::numeric_limits<std::int64_t>::max()};       // free; only where typical tasks ask for some
   NodeLoad load;                                                // only for gpu_clustering
-  auto operator<=>(const NodeState&) const = default;
+  auto operator<=>(const FreeState&) const = default;
 };
 
 /// What a rule thinks of a worker on a node: the less the better. Nothing fits: not `fits`.
@@ -45,15 +45,15 @@ struct LargestNode {
 };
 
 /// Fragments of a node in expectation over the typical tasks, in thousandths of a chip.
-[[nodiscard]] double fragments(const NodeState& state, KindMask kinds, const std::vector<Demand>& demand);
-[[nodiscard]] Judgement judge(PlaceRule rule, const NodeState& state, KindMask kinds, const Gang& gang, const std::vector<Demand>& demand,
+[[nodiscard]] double fragments(const FreeState& state, KindMask kinds, const std::vector<Demand>& demand);
+[[nodiscard]] Judgement judge(PlaceRule rule, const FreeState& state, KindMask kinds, const Gang& gang, const std::vector<Demand>& demand,
                               LargestNode largest);
 
 /// Nodes by state, and judgements by state and shape of worker.
 class Scores {
  public:
   struct Group {
-    NodeState state;
+    FreeState state;
     IndexSet nodes;
     std::uint64_t birth = 0;  // tells a reused place from what was there before
   };
@@ -63,7 +63,7 @@ class Scores {
   void touch(std::size_t node);
   /// Nodes whose state is to be told again; empties the list.
   [[nodiscard]] std::vector<std::size_t> take_dirty();
-  void set(std::size_t node, NodeState state);
+  void set(std::size_t node, FreeState state);
   void remove(std::size_t node);
   [[nodiscard]] const std::vector<Group>& groups() const { return groups_; }
   /// The judgements for a shape, by group; one whose birth is not its group's is out of date.
@@ -82,7 +82,7 @@ class Scores {
   using Shape = std::tuple<KindMask, std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
   std::vector<Group> groups_;
   std::vector<std::size_t> empty_;  // of groups_
-  std::map<NodeState, std::size_t> group_of_state_;
+  std::map<FreeState, std::size_t> group_of_state_;
   std::vector<std::size_t> group_of_node_;
   std::vector<std::size_t> dirty_;
   std::vector<bool> is_dirty_;
