@@ -83,11 +83,11 @@ Judgement judge_fgd(const FreeState& state, std::size_t from, Chips chips, const
 }
 
 /// The authors' simulator scores in whole steps from 0 to 100 of a sigmoid, and so do the published figures: nodes within a step are
-/// equals. It matters: by the exact increase, 2.6 points fewer of the chips of their trace are given out.
+/// equals. It matters: by the exact increase, 2 to 8 points fewer of the chips of their trace are given out.
 double fgd_steps(double increase) { return -std::floor(100 / (1 + std::exp(increase / static_cast<double>(kWholeChip)))); }
 
 /// How many thousandths of chips more will find no processors when typical tasks come, each with as many processors per chip as they
-/// ask for on average: FGD sees that only when the next task does not fit. Chosen on Alibaba's trace, where 0.01 to 1 are alike.
+/// ask for on average: FGD sees that only when the next task does not fit. Chosen on Alibaba's trace, where 0.01 to 0.6 are alike.
 constexpr double kStrandingWeight = 0.3;
 double stranding(const FreeState& state, std::int64_t free, const Gang& gang, const std::vector<Demand>& demand) {
   double cpu = 0, milli = 0;
