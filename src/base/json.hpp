@@ -144,6 +144,12 @@ void write_value(JsonWriter& writer, const T& value) {
     } else {
       writer.null();
     }
+  } else if constexpr (is_shared<T>) {
+    if (value) {
+      write_value<kUnits>(writer, *value);
+    } else {
+      writer.null();
+    }
   } else if constexpr (is_id<T>) {
     writer.number(value.value);
   } else if constexpr (std::is_same_v<T, Nanos> && kUnits == JsonUnits::text) {

@@ -135,6 +135,14 @@ void read_value(Source& source, typename Source::Value value, T& out) {
     } else {
       read_value(source, value, out.emplace());
     }
+  } else if constexpr (is_shared<T>) {
+    if (source.is_null(value)) {
+      out.value.reset();
+    } else {
+      auto made = std::make_shared<std::remove_const_t<typename decltype(out.value)::element_type>>();
+      read_value(source, value, *made);
+      out.value = std::move(made);
+    }
   } else if constexpr (is_variant<T>) {
     read_variant(source, value, out);
   } else if constexpr (is_id<T>) {

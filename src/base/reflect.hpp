@@ -7,6 +7,7 @@
 // open for ever. Enums are written by name: specialise kEnumNames.
 #pragma once
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,6 +55,22 @@ template <class T>
 inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
+/// A value that many hold and nobody changes: written as the value, null when there is none.
+template <class T>
+struct Shared {
+  std::shared_ptr<const T> value;
+  [[nodiscard]] explicit operator bool() const { return value != nullptr; }
+  const T* operator->() const { return value.get(); }
+  const T& operator*() const { return *value; }
+};
+template <class T>
+[[nodiscard]] Shared<T> share(T value) {
+  return {std::make_shared<const T>(std::move(value))};
+}
+template <class T>
+inline constexpr bool is_shared = false;
+template <class T>
+inline constexpr bool is_shared<Shared<T>> = true;
 template <class T>
 inline constexpr bool is_variant = false;
 template <class... T>

@@ -17,6 +17,7 @@ void Output::clear() {
 
 Core::Core(std::unique_ptr<Policy> policy, CoreLimits limits) : state_(std::make_unique<CoreState>()) {
   state_->policy = std::move(policy);
+  state_->scheduling.policy = state_->policy->name();
   state_->limits = limits;
 }
 Core::~Core() = default;
@@ -37,6 +38,7 @@ Result<void> Core::apply(Event event, Time now, Output& out) {
     s.out = nullptr;
     return result;
   }
+  // A decision may take waiting work back or stop what holds its chips; one pass is enough: what that frees comes as events.
   if (s.schedule_wanted || s.policy->head_changed()) { s.schedule(); }
   s.out = nullptr;
   return {};
@@ -54,23 +56,6 @@ TimerId CoreState::set_timer(Timer timer) {
   timers.add() = timer;
   act(SetTimer{timer.id, timer.due});
   return timer.id;
-}
-
-std::int64_t CoreState::chips_left(TenantId id) const {
-  const Tenant& tenant = tenants[id.value - 1];
-  return tenant.quota.chips_max == 0 ? INT64_MAX : tenant.quota.chips_max - tenant.chips_held;
-}
-
-void CoreState::schedule() {
-  placements.clear();
-  placed_chips.clear();
-  policy->decide(pool, *this, now, placements, placed_chips);
-  for (const Placement& placement : placements) {
-    Task& task = tasks.at(placement.task);
-    const auto first = placed_chips.begin() + static_cast<std::ptrdiff_t>(placement.first);
-    task.chips.assign(first, first + static_cast<std::ptrdiff_t>(placement.count));
-    start(task);
-  }
 }
 
 Result<KindChoice> CoreState::choose_kinds(const std::vector<std::string>& names) const {
@@ -117,7 +102,9 @@ Result<void> CoreState::check_fits(TenantId tenant_id, const std::vector<std::st
     for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
       installed[kind] += here[kind];
       const std::int64_t by_memory = gang.memory.value == 0 ? INT64_MAX : node.memory.value / gang.memory.value;
-      workers[kind] += std::min(here[kind] / gang.chips, by_memory);
+      const std::int64_t by_cpu = gang.cpu_milli == 0 || node.cpu_milli == 0 ? INT64_MAX : node.cpu_milli / gang.cpu_milli;
+      const std::int64_t by_chips = here[kind] / gang.chips * (1000 / gang.share_milli);
+      workers[kind] += std::min({by_chips, by_memory, by_cpu});
     }
   }
   std::string have;
@@ -210,6 +197,10 @@ std::size_t Core::node_count() const { return state_->nodes.size(); }
 std::size_t Core::chip_count() const { return state_->chips.size(); }
 std::size_t Core::tenant_count() const { return state_->tenants.size(); }
 std::size_t Core::key_count() const { return state_->keys.size(); }
+const Scheduling& Core::scheduling() const { return state_->scheduling; }
+const Pool& Core::pool() const { return state_->pool; }
+const Policy& Core::policy() const { return *state_->policy; }
+std::shared_ptr<const SpeedTable> Core::speeds(const Job& job) const { return state_->table_of(job); }
 std::size_t Core::jobs_queued() const { return state_->policy->queued(); }
 void Core::each_job(const std::function<void(const Job&)>& f) const { state_->jobs.each(f); }
 void Core::each_task(const std::function<void(const Task&)>& f) const { state_->tasks.each(f); }

@@ -82,6 +82,11 @@ class Core {
   [[nodiscard]] std::size_t tenant_count() const;
   [[nodiscard]] std::size_t key_count() const;
   [[nodiscard]] std::size_t jobs_queued() const;
+  [[nodiscard]] const Scheduling& scheduling() const;
+  [[nodiscard]] const Pool& pool() const;
+  [[nodiscard]] const Policy& policy() const;
+  /// The jobs's speeds as the policy sees them; null: nothing is known.
+  [[nodiscard]] std::shared_ptr<const SpeedTable> speeds(const Job& job) const;
   void each_job(const std::function<void(const Job&)>& f) const;    // by id
   void each_task(const std::function<void(const Task&)>& f) const;  // those not exited, by id
   void each_service(const std::function<void(const Service&)>& f) const;

@@ -2,6 +2,7 @@
 // Private to centre/: the state with its indexes, and the operations that core.cpp, jobs.cpp, services.cpp and nodes.cpp share.
 #pragma once
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -9,6 +10,7 @@
 
 #include "base/ensure.hpp"
 #include "centre/core.hpp"
+#include "policy/estimator.hpp"
 
 namespace centrale {
 
@@ -101,6 +103,11 @@ struct Saved {
   TaskId next_task;
   ServiceId next_service;
   TimerId next_timer;
+  Scheduling scheduling;
+  Corrections corrections;
+  TimerId decide_timer;
+  std::string policy_books;  // Policy::save
+  std::vector<std::string> groups;
 };
 
 template <class V>
@@ -122,6 +129,11 @@ void describe(V& v, Saved& s) {
   v("next_task", s.next_task);
   v("next_service", s.next_service);
   v("next_timer", s.next_timer);
+  v("scheduling", s.scheduling);
+  v("corrections", s.corrections);
+  v("decide_timer", s.decide_timer);
+  v("policy_books", s.policy_books);
+  v("groups", s.groups);
 }
 
 /// How a task ended, as far as what follows from it goes.
@@ -143,6 +155,10 @@ struct CoreState final : Allowance {
   IdTable<Service, ServiceId> services;
   IdTable<Timer, TimerId> timers;
   std::deque<JobId> finished;  // oldest first; forgotten beyond the limit
+  Scheduling scheduling;
+  Corrections corrections;
+  TimerId decide_timer;             // when the policy wants to be asked again
+  std::vector<std::string> groups;  // names of domains, leaves and spines; a group's number is its place here + 1
 
   // Derived.
   Pool pool;
@@ -156,20 +172,54 @@ struct CoreState final : Allowance {
   std::unordered_map<std::string, SameName> job_names;  // by "tenant id/name", of all jobs that are not forgotten
   std::unordered_map<std::string, KeyId> key_hashes;
   std::size_t unfinished_jobs = 0;
+  std::unordered_map<std::string, std::uint32_t> group_numbers;
+  std::vector<std::vector<std::int64_t>> held_by_kind;  // by tenant, kind: thousandths of chips
+  /// What a tenant's running tasks cost: the sums of price and of price x start give the bill at any time.
+  struct Burn {
+    Int128 per_hour = 0, since = 0;
+  };
+  std::vector<Burn> burns;  // by tenant
+  using TableKey = std::pair<const Speeds*, std::string>;
+  struct MadeTable {
+    std::weak_ptr<const SpeedTable> table;
+    std::size_t kinds = 0;
+    std::uint64_t corrections = 0;
+  };
+  std::map<TableKey, MadeTable> tables;  // looked up, never walked in order
+  std::uint64_t corrections_seen = 0;
 
   // Of the apply() under way.
   Output* out = nullptr;
   bool schedule_wanted = false;
-  std::vector<Placement> placements;  // kept to save allocations
-  std::vector<ChipId> placed_chips;
+  Decision decision;  // kept to save allocations
 
-  [[nodiscard]] std::int64_t chips_left(TenantId tenant) const override;
+  [[nodiscard]] KindMask kinds_for(TenantId tenant, std::int64_t chips, std::int64_t share_milli) const override;
+  void take(TenantId tenant, KindIndex kind, std::int64_t chips, std::int64_t share_milli) override;
 
   // core.cpp
   void act(Act action);
   void changed(Change::What what, std::uint64_t id);
   TimerId set_timer(Timer timer);
+
+  // work.cpp
   void schedule();
+  [[nodiscard]] std::shared_ptr<const SpeedTable> table_of(const Job& job);
+  [[nodiscard]] Work work_of(const Job& job);
+  [[nodiscard]] Work work_of(const Service& service, const Task& task) const;
+  [[nodiscard]] Work work_of(const Task& task);
+  [[nodiscard]] Gang gang_of(const JobSpec& spec) const;
+  [[nodiscard]] Gang gang_of(const Task& task) const;
+  [[nodiscard]] std::int64_t held_of(TenantId tenant, KindIndex kind) const;
+  /// What the tenant spent in the period under way, what runs included.
+  [[nodiscard]] MicroCurrency spent(TenantId tenant) const;
+  void roll_cost_period(Tenant& tenant) const;
+  void burn(const Task& task, bool starts);
+  void adopt(const Task& task);
+  void use_policy(std::unique_ptr<Policy> fresh);
+  void tell_tenancy(TenantId tenant);
+  Result<void> on(SchedulingSet& e);
+  Result<void> on(SpeedRevised& e);
+
   [[nodiscard]] Result<KindChoice> choose_kinds(const std::vector<std::string>& names) const;
   [[nodiscard]] Result<void> check_fits(TenantId tenant, const std::vector<std::string>& kind_names, const Gang& gang) const;
 
@@ -184,6 +234,8 @@ struct CoreState final : Allowance {
   void set_health(ChipId id, ChipHealth health);
   Result<void> check_groups(const NodeJoined& e) const;
   std::int64_t kind_index(const std::string& name);
+  std::uint32_t group_number(const std::string& name);
+  void tell_where(NodeId id);
   void update_chips(NodeId id, const std::vector<ChipGroup>& groups);
   /// The task cannot stay where it is: it is stopped and placed again, at no cost to its restart budget.
   void evict(Task& task, const char* why);
@@ -193,6 +245,7 @@ struct CoreState final : Allowance {
   Result<void> on(KeyAdded& e);
   Result<void> on(KeyRevoked& e);
   Result<void> on(TokensMetered& e);
+  [[nodiscard]] bool is_below(const std::string& name, const std::string& above) const;
   [[nodiscard]] Result<void> check_tenant(TenantId id) const;
   /// What a task's chips cost from `from` to `to`.
   [[nodiscard]] Usage held(const Task& task, Time from, Time to) const;
@@ -209,7 +262,6 @@ struct CoreState final : Allowance {
   void job_task_ended(Job& job, const Task& task, Ending ending, std::string message);
   void retry_or_fail(Job& job, std::string message);
   [[nodiscard]] Result<std::vector<JobId>> unmet_dependencies(TenantId tenant, const JobSpec& spec) const;
-  [[nodiscard]] Request request_of(const Job& job) const;
 
   // services.cpp
   Result<void> on(ServiceDefined& e);
@@ -223,7 +275,6 @@ struct CoreState final : Allowance {
   void roll(Service& service);
   void start_replica(Service& service, std::size_t ordinal);
   void replica_task_ended(Service& service, const Task& task, Ending ending, std::string message);
-  [[nodiscard]] Request request_of(const Service& service, const Task& task) const;
   [[nodiscard]] Result<Service*> service_at(ServiceId id);
 
   // tasks.cpp
@@ -236,7 +287,8 @@ struct CoreState final : Allowance {
   void stop(Task& task);   // asks the driver; takes a queued one back
   void end(Task& task, Ending ending, std::string message, Millijoules energy);
   void release_chips(Task& task);
-  [[nodiscard]] Request request_of(const Task& task) const;
+  /// What a report says of the work that is left, and of the speeds that were estimated.
+  void note_work(Job& job, const Task& task, const TaskProgressed& e);
   [[nodiscard]] TenantId tenant_of(const Task& task) const;
   [[nodiscard]] Nanos grace_of(const Task& task) const;
 

@@ -290,40 +290,44 @@ TEST(Core, TheSameEventsGiveTheSameBytesAndASnapshotChangesNothing) {
 class Planted : public Policy {
  public:
   [[nodiscard]] std::string_view name() const override { return "planted"; }
-  void enqueue(const Request& request) override { inner_->enqueue(request); }
-  void dequeue(const Request& request) override { inner_->dequeue(request); }
+  void enqueue(const Work& work) override { inner_->enqueue(work); }
+  void dequeue(const Work& work) override { inner_->dequeue(work); }
   [[nodiscard]] bool head_changed() const override { return inner_->head_changed(); }
   [[nodiscard]] std::size_t queued() const override { return inner_->queued(); }
-  void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out, std::vector<ChipId>& chips) override {
-    inner_->decide(pool, allowance, now, out, chips);
-  }
+  void decide(Pool& pool, Allowance& allowance, Time now, Decision& out) override { inner_->decide(pool, allowance, now, out); }
 
  protected:
   std::unique_ptr<Policy> inner_ = sound_policy();
 };
 
 class LosesARequest final : public Planted {
-  void enqueue(const Request& request) override {
-    if (++count_ % 40 != 0) { Planted::enqueue(request); }
+  void enqueue(const Work& work) override {
+    if (++count_ % 40 != 0) { Planted::enqueue(work); }
   }
   std::uint64_t count_ = 0;
 };
 
 class IgnoresQuotas final : public Planted {
   struct Everything final : Allowance {
-    [[nodiscard]] std::int64_t chips_left(TenantId) const override { return 1'000'000; }
+    [[nodiscard]] KindMask kinds_for(TenantId, std::int64_t, std::int64_t) const override { return kAnyKind; }
+    void take(TenantId tenant, KindIndex kind, std::int64_t chips, std::int64_t share_milli) override {
+      real->take(tenant, kind, chips, share_milli);
+    }
+    Allowance* real = nullptr;
   };
-  void decide(Pool& pool, const Allowance&, Time now, std::vector<Placement>& out, std::vector<ChipId>& chips) override {
-    inner_->decide(pool, Everything{}, now, out, chips);
+  void decide(Pool& pool, Allowance& allowance, Time now, Decision& out) override {
+    Everything everything;
+    everything.real = &allowance;
+    inner_->decide(pool, everything, now, out);
   }
 };
 
 class ForgetsToDecide final : public Planted {
-  void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out, std::vector<ChipId>& chips) override {
+  void decide(Pool& pool, Allowance& allowance, Time now, Decision& out) override {
     if (now.ns % 2 == 0 && queued() < 3) {  // the last ones wait for ever
       return;
     }
-    inner_->decide(pool, allowance, now, out, chips);
+    inner_->decide(pool, allowance, now, out);
   }
 };
 

@@ -10,7 +10,9 @@
 #include "base/ids.hpp"
 #include "base/reflect.hpp"
 #include "base/units.hpp"
+#include "policy/policy.hpp"
 #include "spec/spec.hpp"
+#include "spec/speed.hpp"
 
 namespace centrale {
 
@@ -27,10 +29,21 @@ enum class Role : unsigned char { viewer, user, admin };
 template <>
 inline constexpr std::array<std::string_view, 3> kEnumNames<Role>{"viewer", "user", "admin"};
 
+/// Chips of one kind at the same time.
+struct KindQuota {
+  std::string kind;
+  std::int64_t chips_max = 0;
+};
+
 /// What a tenant may use. 0 means no limit.
 struct Quota {
   std::int64_t chips_max = 0;           // at the same time
   std::int64_t tokens_per_day_max = 0;  // served tokens, prompt and completion, per UTC day
+  std::vector<KindQuota> kinds{};       // kinds not named: no limit of their own
+  MicroCurrency cost_max{};             // what it may spend each `cost_period`; nothing new starts beyond it
+  Nanos cost_period{};                  // 0: for good
+  std::string parent{};                 // the tenant whose share this one's is a part of; empty: the centre itself
+  double weight = 1;                    // of its share among its parent's
 };
 
 // Nodes and chips. A node that joins under a known name is that node again.
@@ -38,6 +51,8 @@ struct NodeJoined {
   std::string name;
   Bytes memory;
   std::vector<ChipGroup> chips;
+  std::int64_t cpu_milli = 0;             // 0: not counted
+  std::string domain{}, leaf{}, spine{};  // the fabric and the switches that it shares with nodes that say the same; empty: nothing known
 };
 struct NodeLost {
   NodeId node;
@@ -73,6 +88,16 @@ struct KeyRevoked {
 struct JobSubmitted {
   TenantId tenant;
   JobSpec spec;
+  Shared<Speeds> speeds{};  // what the estimator says; none: it is run as asked
+};
+/// The estimator says otherwise now.
+struct SpeedRevised {
+  JobId job;
+  Shared<Speeds> speeds;
+};
+/// How to schedule from now on.
+struct SchedulingSet {
+  Scheduling scheduling;
 };
 struct JobCancelled {
   JobId job;
@@ -132,15 +157,16 @@ struct TokensMetered {
   std::int64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, estimated_tokens = 0;
 };
 
-using Event = std::variant<NodeJoined, NodeLost, NodeDrained, NodeResumed, ChipFailed, ChipRepaired, TenantDefined, KeyAdded, KeyRevoked,
-                           JobSubmitted, JobCancelled, ServiceDefined, ServiceScaled, ServiceRemoved, TaskStarted, TaskStartFailed,
-                           TaskProgressed, TaskExited, ReplicaReady, ReplicaUnready, TimerFired, TokensMetered>;
+using Event =
+    std::variant<NodeJoined, NodeLost, NodeDrained, NodeResumed, ChipFailed, ChipRepaired, TenantDefined, KeyAdded, KeyRevoked,
+                 JobSubmitted, JobCancelled, ServiceDefined, ServiceScaled, ServiceRemoved, TaskStarted, TaskStartFailed, TaskProgressed,
+                 TaskExited, ReplicaReady, ReplicaUnready, TimerFired, TokensMetered, SpeedRevised, SchedulingSet>;
 template <>
-inline constexpr std::array<std::string_view, 22> kVariantNames<Event>{
+inline constexpr std::array<std::string_view, 24> kVariantNames<Event>{
     "node_joined",    "node_lost",       "node_drained", "node_resumed",      "chip_failed",     "chip_repaired",
     "tenant_defined", "key_added",       "key_revoked",  "job_submitted",     "job_cancelled",   "service_defined",
     "service_scaled", "service_removed", "task_started", "task_start_failed", "task_progressed", "task_exited",
-    "replica_ready",  "replica_unready", "timer_fired",  "tokens_metered"};
+    "replica_ready",  "replica_unready", "timer_fired",  "tokens_metered",    "speed_revised",   "scheduling_set"};
 
 // Actions. Each carries (sequence, index) so that issuing it again after a crash is harmless.
 struct StartTask {
@@ -170,15 +196,29 @@ void describe(V& v, ChipGroup& g) {
   v("price_per_hour_micro", g.price_per_hour);
 }
 template <class V>
+void describe(V& v, KindQuota& q) {
+  v("kind", q.kind);
+  v("chips_max", q.chips_max);
+}
+template <class V>
 void describe(V& v, Quota& q) {
   v("chips_max", q.chips_max);
   v("tokens_per_day_max", q.tokens_per_day_max);
+  v("kinds", q.kinds);
+  v("cost_max_micro", q.cost_max);
+  v("cost_period_ns", q.cost_period);
+  v("parent", q.parent);
+  v("weight", q.weight);
 }
 template <class V>
 void describe(V& v, NodeJoined& e) {
   v("name", e.name);
   v("memory", e.memory);
   v("chips", e.chips);
+  v("cpu_milli", e.cpu_milli);
+  v("domain", e.domain);
+  v("leaf", e.leaf);
+  v("spine", e.spine);
 }
 template <class V>
 void describe(V& v, NodeLost& e) {
@@ -221,6 +261,16 @@ template <class V>
 void describe(V& v, JobSubmitted& e) {
   v("tenant", e.tenant);
   v("spec", e.spec);
+  v("speeds", e.speeds);
+}
+template <class V>
+void describe(V& v, SpeedRevised& e) {
+  v("job", e.job);
+  v("speeds", e.speeds);
+}
+template <class V>
+void describe(V& v, SchedulingSet& e) {
+  v("scheduling", e.scheduling);
 }
 template <class V>
 void describe(V& v, JobCancelled& e) {

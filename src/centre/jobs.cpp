@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a job: submitted, waiting, retried, finished; dependencies and arrays.
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -13,15 +14,6 @@ namespace {
 constexpr std::uint64_t kOrderStep = 1U << 20U;
 static_assert(kArrayMax < kOrderStep);
 }  // namespace
-
-Request CoreState::request_of(const Job& job) const {
-  return {.task = job.task,
-          .tenant = job.tenant,
-          .priority = job.spec.priority,
-          .order = job.order,
-          .kinds = choose_kinds(job.spec.chip_kinds).value_or(KindChoice{}),
-          .gang = {.workers = job.spec.workers, .chips = job.spec.chips, .memory = job.spec.memory}};
-}
 
 Result<std::vector<JobId>> CoreState::unmet_dependencies(TenantId tenant, const JobSpec& spec) const {
   std::vector<JobId> unmet;
@@ -56,6 +48,23 @@ Result<std::vector<JobId>> CoreState::unmet_dependencies(TenantId tenant, const 
   return unmet;
 }
 
+namespace {
+Result<void> check_speeds(const Speeds& speeds) {
+  if (speeds.rows.size() > kSpeedRowsMax || !std::isfinite(speeds.work) || speeds.work < 0) {
+    return fail(ErrorKind::invalid, fmt::format("{} rows of speeds, {} units of work", speeds.rows.size(), speeds.work), "speeds",
+                fmt::format("at most {} rows, work not below 0", kSpeedRowsMax));
+  }
+  for (const SpeedRow& row : speeds.rows) {
+    if (row.workers < 1 || row.workers > kWorkersMax || row.chips < 1 || row.chips > kChipsPerWorkerMax || row.rates.empty() ||
+        row.rates.size() > kSpreads || std::ranges::any_of(row.rates, [](double rate) { return !std::isfinite(rate) || rate < 0; })) {
+      return fail(ErrorKind::invalid, fmt::format("a row for '{}' with {} x {} chips", row.kind, row.workers, row.chips), "speeds",
+                  "1 to 5 rates, none below 0");
+    }
+  }
+  return {};
+}
+}  // namespace
+
 Result<void> CoreState::on(JobSubmitted& e) {
   TRY(check_tenant(e.tenant));
   TRY(validate(e.spec));
@@ -64,7 +73,8 @@ Result<void> CoreState::on(JobSubmitted& e) {
     return fail(ErrorKind::exhausted, fmt::format("the centre holds {} unfinished jobs, its limit", limits.jobs_queued_max), {},
                 "wait until some are done");
   }
-  TRY(check_fits(e.tenant, e.spec.chip_kinds, {.workers = e.spec.workers, .chips = e.spec.chips, .memory = e.spec.memory}));
+  TRY(check_fits(e.tenant, e.spec.chip_kinds, gang_of(e.spec)));
+  if (e.speeds) { TRY(check_speeds(*e.speeds)); }
   TRY_ASSIGN(const std::vector<JobId> unmet, unmet_dependencies(e.tenant, e.spec));
   out->created = jobs.next_id().value;
   for (std::int64_t copy = 0; copy < copies; ++copy) {
@@ -81,6 +91,7 @@ Result<void> CoreState::on(JobSubmitted& e) {
     job.order = sequence * kOrderStep + static_cast<std::uint64_t>(copy);
     job.submitted = now;
     job.unmet = unmet;
+    job.speeds = e.speeds;
     for (const JobId dependency : unmet) { jobs.at(dependency).dependents.push_back(id); }
     remember_name(job);
     ++unfinished_jobs;
@@ -103,7 +114,10 @@ void CoreState::enqueue(Job& job) {
   task.job = job.id;
   task.chips_per_worker = job.spec.chips;
   task.memory = job.spec.memory;
-  policy->enqueue(request_of(job));
+  task.cpu_milli = job.spec.cpu_milli;
+  task.share_milli = job.spec.share_milli;
+  job.queued = now;
+  policy->enqueue(work_of(job));
   changed(Change::What::job, job.id.value);
 }
 

@@ -58,7 +58,11 @@ Result<void> CoreState::on(NodeJoined& e) {
   }
   NodeId id;
   if (known == node_names.end()) {
-    nodes.push_back({.name = e.name, .memory = e.memory, .state = NodeState::up, .chips = {}, .since = now});
+    Node fresh;
+    fresh.name = e.name;
+    fresh.memory = e.memory;
+    fresh.since = now;
+    nodes.push_back(std::move(fresh));
     id = NodeId{nodes.size()};
     node_names[e.name] = id;
     pool.add_node(e.memory);
@@ -72,7 +76,17 @@ Result<void> CoreState::on(NodeJoined& e) {
       node.since = now;
     }
   }
-  pool.set_schedulable(id.value - 1, nodes[id.value - 1].state == NodeState::up);
+  Node& joined = nodes[id.value - 1];
+  joined.cpu_milli = e.cpu_milli;
+  joined.domain = e.domain;
+  joined.leaf = e.leaf;
+  joined.spine = e.spine;
+  pool.set_cpu(id.value - 1, e.cpu_milli);
+  for (const std::string& name : {e.domain, e.leaf, e.spine}) {
+    if (!name.empty() && group_numbers.try_emplace(name, static_cast<std::uint32_t>(groups.size() + 1)).second) { groups.push_back(name); }
+  }
+  tell_where(id);
+  pool.set_schedulable(id.value - 1, joined.state == NodeState::up);
   update_chips(id, e.chips);
   schedule_wanted = true;
   out->created = id.value;
@@ -80,9 +94,16 @@ Result<void> CoreState::on(NodeJoined& e) {
   return {};
 }
 
-void CoreState::update_chips(NodeId id, const std::vector<ChipGroup>& groups) {
+std::uint32_t CoreState::group_number(const std::string& name) { return name.empty() ? 0 : group_numbers.at(name); }
+
+void CoreState::tell_where(NodeId id) {
+  const Node& node = nodes[id.value - 1];
+  pool.set_where(id.value - 1, {.domain = group_number(node.domain), .leaf = group_number(node.leaf), .spine = group_number(node.spine)});
+}
+
+void CoreState::update_chips(NodeId id, const std::vector<ChipGroup>& given) {
   std::vector<ChipId> left = nodes[id.value - 1].chips;  // those that nobody spoke of at the end are gone
-  for (const ChipGroup& group : groups) {
+  for (const ChipGroup& group : given) {
     const std::int64_t kind = kind_index(group.kind);
     for (std::int64_t local = 0; local < group.count; ++local) {
       const auto same = std::ranges::find_if(
@@ -100,7 +121,8 @@ void CoreState::update_chips(NodeId id, const std::vector<ChipGroup>& groups) {
                          .power = {},
                          .price_per_hour = {},
                          .health = ChipHealth::gone,
-                         .holder = {}});
+                         .holder = {},
+                         .sharers = {}});
         nodes[id.value - 1].chips.push_back(chip_id);
       }
       Chip& chip = chips[chip_id.value - 1];
@@ -120,7 +142,9 @@ void CoreState::set_health(ChipId id, ChipHealth health) {
   chip.health = health;
   pool.set_usable(id, health == ChipHealth::ok);
   if (health != ChipHealth::ok && chip.holder) {
-    evict(tasks.at(chip.holder), health == ChipHealth::failed ? "a chip failed" : "a chip is gone");
+    const char* const why = health == ChipHealth::failed ? "a chip failed" : "a chip is gone";
+    const std::vector<TaskId> holders = chip.sharers.empty() ? std::vector<TaskId>{chip.holder} : chip.sharers;
+    for (const TaskId holder : holders) { evict(tasks.at(holder), why); }
   }
   schedule_wanted = true;
   changed(Change::What::node, chip.node.value);
@@ -150,8 +174,9 @@ Result<void> CoreState::on(NodeLost& e) {
   changed(Change::What::node, e.node.value);
   std::vector<TaskId> hit;
   for (const ChipId chip : node->chips) {
-    if (const TaskId holder = chips[chip.value - 1].holder; holder && std::ranges::find(hit, holder) == hit.end()) {
-      hit.push_back(holder);
+    const Chip& lost = chips[chip.value - 1];
+    for (const TaskId holder : lost.sharers.empty() ? std::vector<TaskId>{lost.holder} : lost.sharers) {
+      if (holder && std::ranges::find(hit, holder) == hit.end()) { hit.push_back(holder); }
     }
   }
   for (const TaskId id : hit) {

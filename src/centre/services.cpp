@@ -13,15 +13,6 @@ constexpr std::uint64_t kOrderStep = 1U << 20U;  // room for the replicas of one
 static_assert(kReplicasMax < kOrderStep);
 }  // namespace
 
-Request CoreState::request_of(const Service& service, const Task& task) const {
-  return {.task = task.id,
-          .tenant = service.tenant,
-          .priority = service.spec.priority,
-          .order = service.order + static_cast<std::uint64_t>(task.ordinal),
-          .kinds = choose_kinds(service.spec.chip_kinds).value_or(KindChoice{}),
-          .gang = {.workers = 1, .chips = task.chips_per_worker, .memory = task.memory}};
-}
-
 Result<Service*> CoreState::service_at(ServiceId id) {
   Service* const service = services.find(id);
   if (service == nullptr) { return fail(ErrorKind::not_found, fmt::format("there is no service {}", to_string(id))); }
@@ -34,7 +25,15 @@ Result<Service*> CoreState::service_at(ServiceId id) {
 Result<void> CoreState::on(ServiceDefined& e) {
   TRY(check_tenant(e.tenant));
   TRY(validate(e.spec));
-  TRY(check_fits(e.tenant, e.spec.chip_kinds, {.workers = 1, .chips = e.spec.chips, .memory = e.spec.memory}));
+  TRY(check_fits(e.tenant, e.spec.chip_kinds,
+                 {.workers = 1,
+                  .chips = e.spec.chips,
+                  .memory = e.spec.memory,
+                  .cpu_milli = e.spec.cpu_milli,
+                  .share_milli = e.spec.share_milli,
+                  .apart = 0,
+                  .ends = kNever,
+                  .reservation = 0}));
   const auto known = service_names.find(e.spec.name);
   if (known != service_names.end()) {
     TRY_ASSIGN(Service* const service, service_at(known->second));
@@ -112,8 +111,10 @@ void CoreState::start_replica(Service& service, std::size_t ordinal) {
   task.attempt = service.replicas[ordinal].failures + 1;
   task.chips_per_worker = service.spec.chips;
   task.memory = service.spec.memory;
+  task.cpu_milli = service.spec.cpu_milli;
+  task.share_milli = service.spec.share_milli;
   service.replicas[ordinal].task = id;
-  policy->enqueue(request_of(service, task));
+  policy->enqueue(work_of(service, task));
 }
 
 void CoreState::reconcile(Service& service) {

@@ -44,6 +44,11 @@ Saved CoreState::save() const {
   saved.next_task = tasks.next_id();
   saved.next_service = services.next_id();
   saved.next_timer = timers.next_id();
+  saved.scheduling = scheduling;
+  saved.corrections = corrections;
+  saved.decide_timer = decide_timer;
+  saved.policy_books = policy->save();
+  saved.groups = groups;
   return saved;
 }
 
@@ -85,9 +90,21 @@ Result<void> CoreState::load(Saved saved) {
   TRY(fill(services, saved.services, saved.next_service, "service"));
   TRY(fill(timers, saved.timers, saved.next_timer, "timer"));
   finished.assign(saved.finished.begin(), saved.finished.end());
+  corrections = std::move(saved.corrections);
+  decide_timer = saved.decide_timer;
+  groups = std::move(saved.groups);
+  for (std::size_t i = 0; i < groups.size(); ++i) { group_numbers[groups[i]] = static_cast<std::uint32_t>(i + 1); }
+  held_by_kind.resize(tenants.size());
+  burns.resize(tenants.size());
+  for (Tenant& tenant : tenants) { tenant.chips_held = tenant.held_milli = 0; }
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     node_names[nodes[i].name] = NodeId{i + 1};
     pool.add_node(nodes[i].memory);
+    pool.set_cpu(i, nodes[i].cpu_milli);
+    for (const std::string& name : {nodes[i].domain, nodes[i].leaf, nodes[i].spine}) {
+      if (!name.empty() && !group_numbers.contains(name)) { return std::unexpected(broken(fmt::format("nothing is known of '{}'", name))); }
+    }
+    tell_where(NodeId{i + 1});
     pool.set_schedulable(i, nodes[i].state == NodeState::up);
   }
   for (std::size_t i = 0; i < chips.size(); ++i) {
@@ -98,7 +115,6 @@ Result<void> CoreState::load(Saved saved) {
     }
     const ChipId id = pool.add_chip(chip.node.value - 1, static_cast<KindIndex>(chip.kind));
     pool.set_usable(id, chip.health == ChipHealth::ok);
-    pool.set_free(id, !chip.holder);
   }
   for (std::size_t i = 0; i < tenants.size(); ++i) { tenant_names[tenants[i].name] = TenantId{i + 1}; }
   for (std::size_t i = 0; i < keys.size(); ++i) { key_hashes[keys[i].hash] = KeyId{i + 1}; }
@@ -119,16 +135,22 @@ Result<void> CoreState::load(Saved saved) {
       result = std::unexpected(broken(fmt::format("task {} belongs to nothing", to_string(task.id))));
       return;
     }
-    if (task.state == TaskState::queued) { policy->enqueue(request_of(task)); }
-    for (std::size_t i = 0; i < task.chips.size(); ++i) {
-      if (task.chips[i].value == 0 || task.chips[i].value > chips.size()) {
-        result = std::unexpected(broken(fmt::format("task {} holds a chip that is not there", to_string(task.id))));
+    for (const ChipId id : task.chips) {
+      if (id.value == 0 || id.value > chips.size() || pool.free_milli(id) < task.share_milli || task.share_milli < 1) {
+        result = std::unexpected(broken(fmt::format("task {} holds a chip that is not there or not free", to_string(task.id))));
         return;
       }
-      if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) { pool.take_memory(pool.node_of(task.chips[i]), task.memory); }
     }
+    if (task.chips.empty() || !result) { return; }
+    pool.take(task.chips, gang_of(task));
+    take(tenant_of(task), pool.kind_of(task.chips.front()), static_cast<std::int64_t>(task.chips.size()), task.share_milli);
+    burn(task, true);
   });
   TRY(result);
+  scheduling = std::move(saved.scheduling);
+  if (scheduling.policy != policy->name()) { TRY_ASSIGN(policy, make_policy(scheduling)); }
+  use_policy(std::move(policy));
+  TRY(policy->load(saved.policy_books));
   const std::string wrong = contradiction();
   if (!wrong.empty()) { return std::unexpected(broken(wrong)); }
   return {};
@@ -174,6 +196,7 @@ std::string CoreState::contradiction() const {
   std::vector<std::int64_t> held_by_tenant(tenants.size(), 0);
   std::vector<Bytes> memory_taken(nodes.size());
   std::size_t held = 0;
+  std::size_t shared = 0;
   std::size_t queued = 0;
   tasks.each([&](const Task& task) {
     queued += task.state == TaskState::queued ? 1U : 0U;
@@ -185,10 +208,12 @@ std::string CoreState::contradiction() const {
                                   ? services.find(task.service)->replicas[static_cast<std::size_t>(task.ordinal)].task
                                   : TaskId{};
     if (owner_task != task.id) { say(fmt::format("task {} runs for an owner that has {}", to_string(task.id), to_string(owner_task))); }
-    held += task.chips.size();
+    held += task.share_milli < 1000 ? 0 : task.chips.size();
+    shared += task.share_milli < 1000 ? task.chips.size() : 0;
     held_by_tenant[tenant_of(task).value - 1] += static_cast<std::int64_t>(task.chips.size());
     for (std::size_t i = 0; i < task.chips.size(); ++i) {
-      if (chips[task.chips[i].value - 1].holder != task.id) {
+      const Chip& chip = chips[task.chips[i].value - 1];
+      if (task.share_milli < 1000 ? std::ranges::find(chip.sharers, task.id) == chip.sharers.end() : chip.holder != task.id) {
         say(fmt::format("chip {} is held by {} and used by {}", to_string(task.chips[i]), to_string(chips[task.chips[i].value - 1].holder),
                         to_string(task.id)));
       }
@@ -200,14 +225,15 @@ std::string CoreState::contradiction() const {
   if (queued != policy->queued()) { say(fmt::format("{} tasks are queued, the policy has {}", queued, policy->queued())); }
   for (std::size_t i = 0; i < chips.size(); ++i) {
     if (chips[i].holder) {
-      --held;
+      held -= chips[i].sharers.empty() ? 1U : 0U;
+      shared -= chips[i].sharers.size();
       if (tasks.find(chips[i].holder) == nullptr) {
         say(fmt::format("chip c{} is held by {}, which is not there", i + 1, to_string(chips[i].holder)));
       }
     }
     if (pool.is_free(ChipId{i + 1}) == static_cast<bool>(chips[i].holder)) { say(fmt::format("chip c{} is free and held", i + 1)); }
   }
-  if (held != 0) { say("chips are held that no task uses, or used twice"); }
+  if (held != 0 || shared != 0) { say("chips are held that no task uses, or used twice"); }
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (pool.memory_free(i) != nodes[i].memory - memory_taken[i]) { say(fmt::format("node {}: memory does not add up", nodes[i].name)); }
   }

@@ -49,7 +49,8 @@ struct Chip {
   Milliwatts power;
   MicroCurrency price_per_hour;
   ChipHealth health = ChipHealth::ok;
-  TaskId holder;  // none: free
+  TaskId holder;                // none: free; of a shared chip, the first of …
+  std::vector<TaskId> sharers;  // … those that have a part of it
 };
 
 struct Node {
@@ -58,6 +59,8 @@ struct Node {
   NodeState state = NodeState::up;
   std::vector<ChipId> chips;  // contiguous ids unless the node grew
   Time since;
+  std::int64_t cpu_milli = 0;
+  std::string domain, leaf, spine;  // as it said when it joined
 };
 
 /// What was used; sums, never lost when jobs are forgotten.
@@ -75,9 +78,12 @@ struct Usage {
 struct Tenant {
   std::string name;
   Quota quota;
-  std::int64_t chips_held = 0;
-  std::int64_t day = 0;  // days since the epoch that day_tokens counts
+  std::int64_t chips_held = 0;  // a part of one counts as one
+  std::int64_t held_milli = 0;  // a part counts as that
+  std::int64_t day = 0;         // days since the epoch that day_tokens counts
   std::int64_t day_tokens = 0;
+  std::int64_t cost_period = 0;  // which of the quota's periods …
+  MicroCurrency cost_before;     // … began with this sum
   Usage usage;
 };
 
@@ -109,6 +115,12 @@ struct Job {
   std::string message;                // why it ended, or why the last attempt did
   TaskProgressed progress;
   Usage usage;
+  Shared<Speeds> speeds;
+  double work_done = 0;    // in units of `speeds`; without them, seconds as asked
+  std::int64_t stops = 0;  // for others, by the scheduler
+  Time queued;             // since when it waits, this time
+  Time saved;              // when its newest checkpoint was reported
+  Time reported;           // when its progress was
 };
 
 struct Task {
@@ -128,6 +140,9 @@ struct Task {
   bool ready = false;
   std::int64_t port = 0;
   TimerId timer;  // start timeout or time limit
+  std::int64_t cpu_milli = 0;
+  std::int64_t share_milli = 1000;
+  std::int64_t row = -1;  // of its job's speeds: the shape that it runs in; -1: as asked
 };
 
 /// One ordinal of a service: which task it has now, and how its last ones failed.
@@ -150,9 +165,10 @@ struct Service {
   Usage usage;
 };
 
-enum class TimerPurpose : unsigned char { retry_job, retry_replica, start_timeout, time_limit };
+enum class TimerPurpose : unsigned char { retry_job, retry_replica, start_timeout, time_limit, decide };
 template <>
-inline constexpr std::array<std::string_view, 4> kEnumNames<TimerPurpose>{"retry_job", "retry_replica", "start_timeout", "time_limit"};
+inline constexpr std::array<std::string_view, 5> kEnumNames<TimerPurpose>{"retry_job", "retry_replica", "start_timeout", "time_limit",
+                                                                          "decide"};
 
 struct Timer {
   TimerId id;
@@ -178,6 +194,7 @@ void describe(V& v, Chip& c) {
   v("price_per_hour_micro", c.price_per_hour);
   v("health", c.health);
   v("holder", c.holder);
+  v("sharers", c.sharers);
 }
 template <class V>
 void describe(V& v, Node& n) {
@@ -186,6 +203,10 @@ void describe(V& v, Node& n) {
   v("state", n.state);
   v("chips", n.chips);
   v("since", n.since);
+  v("cpu_milli", n.cpu_milli);
+  v("domain", n.domain);
+  v("leaf", n.leaf);
+  v("spine", n.spine);
 }
 template <class V>
 void describe(V& v, Usage& u) {
@@ -204,8 +225,11 @@ void describe(V& v, Tenant& t) {
   v("name", t.name);
   v("quota", t.quota);
   v("chips_held", t.chips_held);
+  v("held_milli", t.held_milli);
   v("day", t.day);
   v("day_tokens", t.day_tokens);
+  v("cost_period", t.cost_period);
+  v("cost_before_micro", t.cost_before);
   v("usage", t.usage);
 }
 template <class V>
@@ -239,6 +263,12 @@ void describe(V& v, Job& j) {
   v("message", j.message);
   v("progress", j.progress);
   v("usage", j.usage);
+  v("speeds", j.speeds);
+  v("work_done", j.work_done);
+  v("stops", j.stops);
+  v("queued", j.queued);
+  v("saved", j.saved);
+  v("reported", j.reported);
 }
 template <class V>
 void describe(V& v, Task& t) {
@@ -260,6 +290,9 @@ void describe(V& v, Task& t) {
   v("ready", t.ready);
   v("port", t.port);
   v("timer", t.timer);
+  v("cpu_milli", t.cpu_milli);
+  v("share_milli", t.share_milli);
+  v("row", t.row);
 }
 template <class V>
 void describe(V& v, ReplicaSlot& r) {

@@ -10,21 +10,23 @@ namespace centrale {
 
 TenantId CoreState::tenant_of(const Task& task) const { return task.job ? jobs.at(task.job).tenant : services.at(task.service).tenant; }
 Nanos CoreState::grace_of(const Task& task) const { return task.job ? jobs.at(task.job).spec.grace : services.at(task.service).spec.grace; }
-Request CoreState::request_of(const Task& task) const {
-  return task.job ? request_of(jobs.at(task.job)) : request_of(services.at(task.service), task);
-}
-
 void CoreState::start(Task& task) {
   ensure(task.state == TaskState::queued);
   task.state = TaskState::starting;
   task.placed = now;
   for (const ChipId id : task.chips) {
     Chip& chip = chips[id.value - 1];
-    ensure(!chip.holder && chip.health == ChipHealth::ok);
-    chip.holder = task.id;
+    ensure(chip.health == ChipHealth::ok);
+    if (task.share_milli < 1000) {
+      chip.sharers.push_back(task.id);
+      chip.holder = chip.sharers.front();
+    } else {
+      ensure(!chip.holder);
+      chip.holder = task.id;
+    }
     changed(Change::What::node, chip.node.value);
   }
-  tenants[tenant_of(task).value - 1].chips_held += static_cast<std::int64_t>(task.chips.size());
+  burn(task, true);
   act(StartTask{task.id});
   if (task.job) {
     Job& job = jobs.at(task.job);
@@ -48,22 +50,27 @@ void CoreState::start(Task& task) {
 }
 
 void CoreState::release_chips(Task& task) {
-  for (std::size_t i = 0; i < task.chips.size(); ++i) {
-    const ChipId id = task.chips[i];
+  pool.give_back(task.chips, gang_of(task));
+  burn(task, false);
+  take(tenant_of(task), pool.kind_of(task.chips.front()), -static_cast<std::int64_t>(task.chips.size()), task.share_milli);
+  for (const ChipId id : task.chips) {
     Chip& chip = chips[id.value - 1];
-    ensure(chip.holder == task.id);
-    chip.holder = {};
-    pool.set_free(id, true);
-    if (static_cast<std::int64_t>(i) % task.chips_per_worker == 0) { pool.return_memory(pool.node_of(id), task.memory); }
+    if (task.share_milli < 1000) {
+      ensure(std::erase(chip.sharers, task.id) == 1);
+      chip.holder = chip.sharers.empty() ? TaskId{} : chip.sharers.front();
+    } else {
+      ensure(chip.holder == task.id);
+      chip.holder = {};
+    }
     changed(Change::What::node, chip.node.value);
   }
-  tenants[tenant_of(task).value - 1].chips_held -= static_cast<std::int64_t>(task.chips.size());
+  policy->ended(task.id);
   schedule_wanted = true;
 }
 
 void CoreState::stop(Task& task) {
   if (task.state == TaskState::queued) {
-    policy->dequeue(request_of(task));
+    policy->dequeue(work_of(task));
     tasks.erase(task.id);
     return;
   }
@@ -71,6 +78,7 @@ void CoreState::stop(Task& task) {
     task.state = TaskState::stopping;
     task.stop_wanted = true;
     task.ready = false;
+    policy->stopping(task.id);
     act(StopTask{task.id, grace_of(task)});
   }
 }
@@ -82,6 +90,7 @@ void CoreState::end(Task& task, Ending ending, std::string message, Millijoules 
     used.energy = energy;
     used.energy_estimated = 0;
   }
+  roll_cost_period(tenants[tenant_of(task).value - 1]);
   tenants[tenant_of(task).value - 1].usage += used;
   if (!task.chips.empty()) { release_chips(task); }
   if (timers.find(task.timer) != nullptr) { timers.erase(task.timer); }
@@ -134,10 +143,39 @@ Result<void> CoreState::on(TaskProgressed& e) {
   const std::int64_t more = std::max<std::int64_t>(0, e.tokens - job.usage.tokens_trained);
   job.usage.tokens_trained += more;
   tenants[job.tenant.value - 1].usage.tokens_trained += more;
-  if (e.checkpoint.empty()) { e.checkpoint = std::move(job.progress.checkpoint); }
+  if (e.checkpoint.empty()) {
+    e.checkpoint = std::move(job.progress.checkpoint);
+  } else if (e.checkpoint != job.progress.checkpoint) {
+    job.saved = now;
+  }
+  note_work(job, *task, e);
   job.progress = std::move(e);
   changed(Change::What::job, job.id.value);
   return {};
+}
+
+void CoreState::note_work(Job& job, const Task& task, const TaskProgressed& e) {
+  const double fraction = e.steps > 0 ? std::clamp(static_cast<double>(e.step) / static_cast<double>(e.steps), 0.0, 1.0) : 0;
+  double whole = to_seconds(job.spec.estimate.value > 0 ? job.spec.estimate : job.spec.time_limit);
+  if (job.speeds && job.speeds->work > 0) {
+    whole = job.speeds->work;
+    const bool same_task = job.progress.task == e.task;
+    const auto table = table_of(job);
+    if (same_task && e.steps > 0 && table != nullptr && task.row >= 0 && now > job.reported) {
+      const auto shape = std::ranges::find(table->shapes, task.row, &Shape::row);
+      if (shape != table->shapes.end() && e.step > job.progress.step) {
+        const double observed =
+            static_cast<double>(e.step - job.progress.step) / static_cast<double>(e.steps) * whole / to_seconds(now - job.reported);
+        const auto spread = static_cast<std::size_t>(pool.spread(task.chips));
+        const auto& row = job.speeds->rows[static_cast<std::size_t>(task.row)];
+        const double said = row.rates[std::min(spread, row.rates.size() - 1)];
+        corrections.observe(estimated_as(job.spec), shape->kind, observed, said);
+      }
+    }
+  }
+  job.reported = now;
+  job.work_done = fraction * whole;
+  if (whole > 0) { policy->progressed(task.id, whole - job.work_done, now, job.saved); }
 }
 
 namespace {
@@ -187,6 +225,12 @@ Result<void> CoreState::on(TimerFired& e) {
   }
   timers.erase(timer.id);
   switch (timer.purpose) {
+    case TimerPurpose::decide:
+      if (decide_timer == timer.id) {
+        decide_timer = {};
+        schedule_wanted = true;
+      }
+      break;
     case TimerPurpose::retry_job:
       if (Job* const job = jobs.find(timer.job); job != nullptr && job->state == JobState::queued && job->wait == WaitReason::backoff) {
         enqueue(*job);

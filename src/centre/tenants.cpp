@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tenants, keys and the ledger's arithmetic.
+#include <algorithm>
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "centre/core_state.hpp"
@@ -29,9 +32,10 @@ Usage CoreState::held(const Task& task, Time from, Time to) const {
   const Nanos span = to - from;
   for (const ChipId id : task.chips) {
     const Chip& chip = chips[id.value - 1];
-    sum.device_time += span;
-    sum.energy += energy(chip.power, span);
-    sum.cost += price(chip.price_per_hour, span);
+    const Nanos part{span.value / 1000 * task.share_milli + span.value % 1000 * task.share_milli / 1000};
+    sum.device_time += part;
+    sum.energy += energy(chip.power, part);
+    sum.cost += price(chip.price_per_hour, part);
   }
   sum.energy_estimated = 1;
   return sum;
@@ -44,6 +48,17 @@ Result<void> CoreState::check_tenant(TenantId id) const {
   return {};
 }
 
+bool CoreState::is_below(const std::string& name, const std::string& above) const {
+  const std::string* at = &name;
+  for (std::size_t steps = 0; !at->empty() && steps <= tenants.size(); ++steps) {
+    if (*at == above) { return true; }
+    const auto found = tenant_names.find(*at);
+    if (found == tenant_names.end()) { return false; }
+    at = &tenants[found->second.value - 1].quota.parent;
+  }
+  return false;
+}
+
 Result<void> CoreState::on(TenantDefined& e) {
   if (e.name.empty() || e.name.size() > kNameMax || e.name.find('/') != std::string::npos) {
     return fail(ErrorKind::invalid, fmt::format("'{}' is no name for a tenant", e.name), "name",
@@ -52,6 +67,14 @@ Result<void> CoreState::on(TenantDefined& e) {
   if (e.quota.chips_max < 0 || e.quota.tokens_per_day_max < 0) {
     return fail(ErrorKind::invalid, "a quota cannot be negative", "quota", "0 means no limit");
   }
+  if (!std::isfinite(e.quota.weight) || e.quota.weight <= 0 || e.quota.cost_max.value < 0 || e.quota.cost_period.value < 0 ||
+      std::ranges::any_of(e.quota.kinds, [](const KindQuota& quota) { return quota.chips_max < 0; })) {
+    return fail(ErrorKind::invalid, "a quota cannot be negative, and a weight is above 0", "quota");
+  }
+  if (!e.quota.parent.empty() && (e.quota.parent == e.name || !tenant_names.contains(e.quota.parent) || is_below(e.quota.parent, e.name))) {
+    return fail(ErrorKind::invalid, fmt::format("'{}' cannot be the parent of '{}'", e.quota.parent, e.name), "parent",
+                "a tenant that is defined already, and not below this one");
+  }
   const auto known = tenant_names.find(e.name);
   TenantId id = known == tenant_names.end() ? TenantId{} : known->second;
   if (!id) {
@@ -59,11 +82,14 @@ Result<void> CoreState::on(TenantDefined& e) {
       return fail(ErrorKind::exhausted, fmt::format("the centre has {} tenants, its limit", limits.tenants_max));
     }
     tenants.emplace_back();
+    held_by_kind.emplace_back();
+    burns.emplace_back();
     id = TenantId{tenants.size()};
     tenants.back().name = e.name;
     tenant_names[e.name] = id;
   }
-  tenants[id.value - 1].quota = e.quota;
+  tenants[id.value - 1].quota = std::move(e.quota);
+  tell_tenancy(id);
   schedule_wanted = true;  // a larger quota may let a waiting job start
   out->created = id.value;
   changed(Change::What::tenant, id.value);

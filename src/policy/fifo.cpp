@@ -23,10 +23,10 @@ void Fifo::Lane::skip_gaps() {
   }
 }
 
-void Fifo::enqueue(const Request& request) {
-  ensure(request.task);
-  const auto [found, is_new] = lane_of_.try_emplace({request.priority, request.tenant, request.kinds}, lanes_.size());
-  if (is_new) { lanes_.push_back({.priority = request.priority, .tenant = request.tenant, .kinds = request.kinds, .entries = {}}); }
+void Fifo::enqueue(const Work& work) {
+  ensure(work.task);
+  const auto [found, is_new] = lane_of_.try_emplace({work.priority, work.tenant, work.kinds}, lanes_.size());
+  if (is_new) { lanes_.push_back({.priority = work.priority, .tenant = work.tenant, .kinds = work.kinds, .entries = {}}); }
   Lane& lane = lanes_[found->second];
   if (lane.live++ == 0) {
     lane.active_at = active_.size();
@@ -34,18 +34,18 @@ void Fifo::enqueue(const Request& request) {
   }
   ++queued_;
   std::size_t at = lane.entries.size();
-  if (!lane.entries.empty() && lane.entries.back().order >= request.order) {  // a retry goes back to its place
-    const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(), request.order,
-                                        [](const Request& r, std::uint64_t order) { return r.order < order; });
+  if (!lane.entries.empty() && lane.entries.back().order >= work.order) {  // a retry goes back to its place
+    const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(), work.order,
+                                        [](const Work& r, std::uint64_t order) { return r.order < order; });
     at = static_cast<std::size_t>(place - lane.entries.begin());
-    if (place != lane.entries.end() && place->order == request.order) {
+    if (place != lane.entries.end() && place->order == work.order) {
       ensure(!place->task);
-      *place = request;
+      *place = work;
     } else {
-      lane.entries.insert(place, request);
+      lane.entries.insert(place, work);
     }
   } else {
-    lane.entries.push_back(request);
+    lane.entries.push_back(work);
   }
   if (at <= lane.head) {
     lane.head = at;
@@ -65,17 +65,18 @@ void Fifo::remove(Lane& lane, std::size_t entry) {
   }
 }
 
-void Fifo::dequeue(const Request& request) {
-  const auto found = lane_of_.find({request.priority, request.tenant, request.kinds});
+void Fifo::dequeue(const Work& work) {
+  const auto found = lane_of_.find({work.priority, work.tenant, work.kinds});
   ensure(found != lane_of_.end());
   Lane& lane = lanes_[found->second];
-  const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(), request.order,
-                                      [](const Request& r, std::uint64_t order) { return r.order < order; });
-  ensure(place != lane.entries.end() && place->task == request.task);
+  const auto place = std::lower_bound(lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head), lane.entries.end(), work.order,
+                                      [](const Work& r, std::uint64_t order) { return r.order < order; });
+  ensure(place != lane.entries.end() && place->task == work.task);
   const auto entry = static_cast<std::size_t>(place - lane.entries.begin());
   if (entry == lane.head) {
     head_changed_ = true;  // whoever stood behind it may fit
   }
+  if (blocked_ && blocked_->task == work.task) { blocked_.reset(); }
   remove(lane, entry);
   lane.skip_gaps();
 }
@@ -91,15 +92,19 @@ void Fifo::push_candidate(std::size_t lane_index, std::size_t from) {
   }
 }
 
-void Fifo::decide(Pool& pool, const Allowance& allowance, Time, std::vector<Placement>& out, std::vector<ChipId>& chips) {
+std::optional<Work> Fifo::blocked() const { return blocked_; }
+
+void Fifo::decide(Pool& pool, Allowance& allowance, Time, Decision& out) {
   head_changed_ = false;
+  blocked_.reset();
+  if (queued_ == 0) { return; }
   KindMask open = pool.kinds_with_free();
-  if (open == 0 || queued_ == 0) { return; }
+  const bool none_free = open == 0;
+  if (none_free) { open = kAnyKind; }  // walked as far as the first that waits for chips
   heap_.clear();
   held_back_.clear();
   for (const std::size_t lane : active_) { push_candidate(lane, lanes_[lane].head); }
   taken_.clear();
-  given_.clear();
   int skips = 0;
   while (!heap_.empty() && open != 0) {
     std::pop_heap(heap_.begin(), heap_.end(), [](const Candidate& a, const Candidate& b) {
@@ -108,43 +113,34 @@ void Fifo::decide(Pool& pool, const Allowance& allowance, Time, std::vector<Plac
     const Candidate next = heap_.back();
     heap_.pop_back();
     const Lane& lane = lanes_[next.lane];
-    const Request& request = lane.entries[next.entry];
-    if ((request.kinds.mask & open) == 0 || std::ranges::find(held_back_, request.tenant) != held_back_.end()) {
+    const Work& work = lane.entries[next.entry];
+    if ((work.kinds.mask & open) == 0 || std::ranges::find(held_back_, work.tenant) != held_back_.end()) {
       continue;  // and with it everything behind it in its lane
     }
-    const auto mine = std::ranges::find(given_, request.tenant, &std::pair<TenantId, std::int64_t>::first);
-    const std::int64_t taken = mine == given_.end() ? 0 : mine->second;
-    if (request.chips_total() > allowance.chips_left(request.tenant) - taken) {
-      held_back_.push_back(request.tenant);
+    const KindMask mine = allowance.kinds_for(work.tenant, work.chips_total(), work.gang.share_milli) & work.kinds.mask;
+    if (mine == 0) {
+      held_back_.push_back(work.tenant);
       continue;
     }
-    const std::size_t first = chips.size();
-    if (pool.place(request.kinds, open, request.gang, chips)) {
-      out.push_back({request.task, first, chips.size() - first});
-      if (mine == given_.end()) {
-        given_.emplace_back(request.tenant, request.chips_total());
-      } else {
-        mine->second += request.chips_total();
-      }
+    const std::size_t first = out.chips.size();
+    if (pool.place(work.kinds, open & mine, work.gang, out.chips)) {
+      out.starts.push_back({.task = work.task, .first = first, .count = out.chips.size() - first, .chips = work.gang.chips, .row = -1});
+      allowance.take(work.tenant, pool.kind_of(out.chips[first]), work.chips_total(), work.gang.share_milli);
       taken_.push_back(next);
       push_candidate(next.lane, next.entry + 1);
       continue;
     }
-    if (pool.workers_ever(request.kinds, request.gang, request.gang.workers) < request.gang.workers) {
+    if (pool.workers_ever(work.kinds, work.gang, work.gang.workers) < work.gang.workers) {
       if (++skips < kSkipsMax) { push_candidate(next.lane, next.entry + 1); }
       continue;
     }
-    open &= ~request.kinds.mask;
+    if (!blocked_) { blocked_ = work; }
+    open &= none_free ? 0 : ~mine;
   }
   for (const Candidate& place : taken_) {  // only now: the heap pointed into the lanes
     remove(lanes_[place.lane], place.entry);
   }
   for (const Candidate& place : taken_) { lanes_[place.lane].skip_gaps(); }
-}
-
-Result<std::unique_ptr<Policy>> make_policy(std::string_view name) {
-  if (name == "fifo") { return std::make_unique<Fifo>(); }
-  return fail(ErrorKind::invalid, "there is no policy '" + std::string(name) + "'", {}, "policies: fifo");
 }
 
 }  // namespace centrale

@@ -14,11 +14,12 @@ namespace centrale {
 class Fifo final : public Policy {
  public:
   [[nodiscard]] std::string_view name() const override { return "fifo"; }
-  void enqueue(const Request& request) override;
-  void dequeue(const Request& request) override;
+  void enqueue(const Work& work) override;
+  void dequeue(const Work& work) override;
   [[nodiscard]] bool head_changed() const override { return head_changed_; }
-  void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out, std::vector<ChipId>& chips) override;
+  void decide(Pool& pool, Allowance& allowance, Time now, Decision& out) override;
   [[nodiscard]] std::size_t queued() const override { return queued_; }
+  [[nodiscard]] std::optional<Work> blocked() const override;
 
  private:
   /// Requests that differ only in order and shape. Sorted by order; an entry without a task was taken out.
@@ -26,7 +27,7 @@ class Fifo final : public Policy {
     std::int64_t priority = 0;
     TenantId tenant;
     KindChoice kinds;
-    std::vector<Request> entries;
+    std::vector<Work> entries;
     std::size_t head = 0;       // first entry that may hold a task
     std::size_t active_at = 0;  // where it stands in active_
     std::size_t live = 0;
@@ -47,7 +48,7 @@ class Fifo final : public Policy {
   std::vector<Candidate> heap_;      // kept between calls to save allocations
   std::vector<Candidate> taken_;
   std::vector<TenantId> held_back_;
-  std::vector<std::pair<TenantId, std::int64_t>> given_;  // chips, in this decision
+  std::optional<Work> blocked_;  // as of the last decision
   std::size_t queued_ = 0;
   bool head_changed_ = false;
 };

@@ -1,62 +1,159 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who runs next, on what. A policy keeps its own queue of waiting tasks and answers, when the core asks, which of
-// them start now and on which chips. It knows no jobs, no services and no clock.
+// Who runs next, on what. A policy keeps its own books of what waits and what runs, and answers, when the core asks, which tasks
+// start now and on which chips, and which are to stop for them. It knows no jobs, no services and no clock.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/ids.hpp"
+#include "base/reflect.hpp"
 #include "base/result.hpp"
 #include "base/units.hpp"
 #include "fleet/pool.hpp"
+#include "fleet/spread.hpp"
 
 namespace centrale {
 
-/// A task that waits for chips.
-struct Request {
+inline constexpr Time kNever{std::numeric_limits<std::int64_t>::max()};
+
+/// One way to run a job: a SpeedRow whose kind this centre has.
+struct Shape {
+  KindIndex kind = 0;
+  std::int32_t workers = 1, chips = 1;  // chips of each worker
+  std::array<float, kSpreads> rate{};   // work units a second by spread, observed corrections included
+  std::uint32_t row = 0;                // of Speeds::rows
+  [[nodiscard]] std::int64_t total() const { return std::int64_t{workers} * chips; }
+};
+/// By kind, then total chips, then row. Shared by jobs that are alike.
+struct SpeedTable {
+  std::vector<Shape> shapes;
+};
+
+/// A task that waits for chips or has some.
+struct Work {
   TaskId task;
+  std::uint64_t owner = 0;  // its job: the same over all attempts; a replica's has the highest bit set
   TenantId tenant;
   std::int64_t priority = 0;
   std::uint64_t order = 0;  // submit sequence; a retried task keeps its job's place
   KindChoice kinds;
-  Gang gang;
+  Gang gang;                                      // as asked
+  std::int64_t workers_min = 0, workers_max = 0;  // elastic; both 0: as asked only
+  bool service = false;
+  bool preemptible = false;
+  std::shared_ptr<const SpeedTable> speed;  // none: nothing is known, it is run as asked
+  double work_left = 0;                     // units of `speed`; without one, seconds as asked; 0: unknown
+  Nanos expected;                           // from start to end as asked, as the user or the speeds say; 0: unknown
+  Time submitted;
+  Time queued;             // since when it waits, this time
+  Nanos attained;          // chips x time of earlier attempts
+  Nanos restart_cost;      // from a start to its first new step
+  Nanos checkpoint_every;  // 0: it writes one when told to stop, and loses nothing
 
   [[nodiscard]] std::int64_t chips_total() const { return gang.workers * gang.chips; }
 };
 
-/// Which chips a task gets: chips[first … first + count), workers x chips of them in rank order. Offsets into one vector
-/// that the core keeps, so that a decision allocates nothing.
-struct Placement {
+/// A task that starts: chips[first … first + count) of the decision, `workers` x `chips` of them in rank order.
+struct Start {
   TaskId task;
-  std::size_t first = 0;
-  std::size_t count = 0;
+  std::size_t first = 0, count = 0;
+  std::int64_t chips = 1;  // of each worker; count / chips workers
+  std::int64_t row = -1;   // of the job's Speeds: the shape that was chosen; -1: as asked
 };
 
-/// How many chips a tenant may still take, before what decide() itself gives it.
+enum class StopReason : unsigned char { preempted, resized, moved, outbid };
+template <>
+inline constexpr std::array<std::string_view, 4> kEnumNames<StopReason>{"preempted", "resized", "moved", "outbid"};
+
+/// A task that has to give its chips back; it is queued again, at no cost to its restart budget.
+struct Stop {
+  TaskId task;
+  StopReason why = StopReason::preempted;
+};
+
+/// Kept by the core between calls, so that a decision allocates nothing.
+struct Decision {
+  std::vector<Start> starts;
+  std::vector<ChipId> chips;
+  std::vector<Stop> stops;
+  Time wake = kNever;  // ask again then, if nothing happened before
+  void clear() {
+    starts.clear();
+    chips.clear();
+    stops.clear();
+    wake = kNever;
+  }
+};
+
+/// What tenants may still take: quotas, by kind and in all, and budgets. Lives for one decision.
 class Allowance {
  public:
   virtual ~Allowance() = default;
-  [[nodiscard]] virtual std::int64_t chips_left(TenantId tenant) const = 0;
+  /// The kinds of which the tenant may take `chips` more.
+  [[nodiscard]] virtual KindMask kinds_for(TenantId tenant, std::int64_t chips, std::int64_t share_milli = 1000) const = 0;
+  /// The policy gives it so many.
+  virtual void take(TenantId tenant, KindIndex kind, std::int64_t chips, std::int64_t share_milli = 1000) = 0;
+};
+
+struct Tenancy {    // of one tenant, for fair shares
+  TenantId parent;  // none: the root
+  double weight = 1;
 };
 
 class Policy {
  public:
   virtual ~Policy() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
-  virtual void enqueue(const Request& request) = 0;
-  /// Takes a request back, given as it was enqueued.
-  virtual void dequeue(const Request& request) = 0;
-  /// True when decide() could place something that it could not before the last enqueue().
+  virtual void enqueue(const Work& work) = 0;
+  /// Takes back what waits, given as it was enqueued.
+  virtual void dequeue(const Work& work) = 0;
+  /// After a restart: `work` holds these chips, in this shape, since then.
+  virtual void adopt(const Work& work, std::span<const ChipId> chips, std::int64_t chips_per_worker, std::int64_t row, Time since);
+  /// It was told to stop (by a decision or otherwise) and will give its chips back.
+  virtual void stopping(TaskId task);
+  /// It gave its chips back.
+  virtual void ended(TaskId task);
+  /// A report: so much work is left; what was done until `saved` survives a stop.
+  virtual void progressed(TaskId task, double work_left, Time now, Time saved);
+  /// Its speeds were corrected.
+  virtual void respeed(TaskId task, std::shared_ptr<const SpeedTable> speed);
+  virtual void tenancy(TenantId tenant, const Tenancy& tenancy);
+  /// True when decide() could do something that it could not before the last enqueue().
   [[nodiscard]] virtual bool head_changed() const = 0;
-  /// Takes chips from `pool` for every task that starts now and appends it to `out`, its chips to `chips`. The same inputs give
-  /// the same answer; ties are broken by order.
-  virtual void decide(Pool& pool, const Allowance& allowance, Time now, std::vector<Placement>& out, std::vector<ChipId>& chips) = 0;
+  /// Takes chips from `pool` for every task that starts now. The same books, pool and time give the same answer; ties are broken by order.
+  virtual void decide(Pool& pool, Allowance& allowance, Time now, Decision& out) = 0;
   [[nodiscard]] virtual std::size_t queued() const = 0;
+  /// What waits longest for chips that others have (not for its quota): what spot work must make room for.
+  [[nodiscard]] virtual std::optional<Work> blocked() const { return std::nullopt; }
+  /// Books that cannot be told from the work itself, as text; what was saved is loaded after all work was enqueued or adopted.
+  [[nodiscard]] virtual std::string save() const { return {}; }
+  [[nodiscard]] virtual Result<void> load(std::string_view saved);
 };
 
-/// Makes the policy of that name, or says which there are.
+/// What an operator sets. Part of the journal: replaying it decides alike.
+struct Scheduling {
+  std::string policy = "fifo";
+  Nanos round;             // elastic policies think again this often; 0: their default
+  Nanos starvation_after;  // what waited so long goes first; 0: the policy's default
+};
+template <class V>
+void describe(V& v, Scheduling& s) {
+  v("policy", s.policy, "who runs next; see `centrale policies`");
+  v("round", s.round, "how often elastic policies think again; none: their default");
+  v("starvation_after", s.starvation_after, "a job that waited so long goes before all others; none: the policy's default");
+}
+
+/// Makes the policy, or says which there are.
+[[nodiscard]] Result<std::unique_ptr<Policy>> make_policy(const Scheduling& scheduling);
 [[nodiscard]] Result<std::unique_ptr<Policy>> make_policy(std::string_view name);
+/// Name and one line each, for `centrale policies`.
+[[nodiscard]] std::vector<std::pair<std::string_view, std::string_view>> policy_names();
 
 }  // namespace centrale

@@ -12,13 +12,23 @@ struct CountLimit {
   std::string_view key;
   std::int64_t least, most;
 };
-inline constexpr std::array<CountLimit, 7> kCountLimits{{{"workers", 1, kWorkersMax},
-                                                         {"chips", 1, kChipsPerWorkerMax},
-                                                         {"priority", -kPriorityMax, kPriorityMax},
-                                                         {"array", 0, kArrayMax},
-                                                         {"restarts", 0, kRestartsMax},
-                                                         {"replicas", 0, kReplicasMax},
-                                                         {"context", 1, kContextMax}}};
+inline constexpr std::array<CountLimit, 17> kCountLimits{{{"workers", 1, kWorkersMax},
+                                                          {"chips", 1, kChipsPerWorkerMax},
+                                                          {"priority", -kPriorityMax, kPriorityMax},
+                                                          {"array", 0, kArrayMax},
+                                                          {"restarts", 0, kRestartsMax},
+                                                          {"replicas", 0, kReplicasMax},
+                                                          {"context", 1, kContextMax},
+                                                          {"global_batch", 0, kStepsMax},
+                                                          {"sequence", 0, kContextMax},
+                                                          {"steps", 0, kStepsMax},
+                                                          {"workers_min", 0, kWorkersMax},
+                                                          {"workers_max", 0, kWorkersMax},
+                                                          {"cpu_milli", 0, kCpuMilliMax},
+                                                          {"share_milli", 1, 1000},
+                                                          {"replicas_min", 0, kReplicasMax},
+                                                          {"replicas_max", 0, kReplicasMax},
+                                                          {"tokens_per_s", 0, kStepsMax}}};
 
 struct ListLimit {
   std::string_view key;

@@ -33,6 +33,8 @@ struct PropertyWriter {
       json.key("minimum").number(limit->least).key("maximum").number(limit->most);
     }
   }
+  void type_of(std::string_view, const bool&) { json.key("type").text("boolean"); }
+  void type_of(std::string_view, const double&) { json.key("type").text("number").key("minimum").number(0).key("maximum").number(kBidMax); }
   void type_of(std::string_view, const Nanos&) {
     json.key("type").raw(R"(["number","string"])").key("minimum").number(0);
     json.key("pattern").text("^ *([0-9]+(\\.[0-9]*)?|\\.[0-9]+) *$|^ *(([0-9]+(\\.[0-9]*)?|\\.[0-9]+) *(d|h|m|s|ms|us|ns) *)+$");

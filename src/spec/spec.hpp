@@ -28,6 +28,9 @@ inline constexpr std::size_t kArgumentsMax = 1024 * 1024;  // command and env to
 inline constexpr std::int64_t kPriorityMax = 100;          // and down to -100
 inline constexpr std::int64_t kRestartsMax = 1'000'000;
 inline constexpr std::int64_t kContextMax = 16 * 1024 * 1024;
+inline constexpr std::int64_t kStepsMax = 1'000'000'000'000;
+inline constexpr std::int64_t kCpuMilliMax = 10'000'000;
+inline constexpr double kBidMax = 1e6;
 inline constexpr Nanos kSpanMax = seconds(std::int64_t{3650} * 86'400);  // doubling and adding never overflow
 inline constexpr Bytes kMemoryMax{std::int64_t{1} << 46};                // times kWorkersMax fits 64 bits
 
@@ -49,6 +52,21 @@ struct JobSpec {
   Nanos grace = seconds(30);
   Nanos time_limit;         // 0: none
   std::string checkpoints;  // absolute; empty: a folder of the job's own
+  // What the scheduler may know and do; a job that says nothing of it is run as asked.
+  std::string model;              // of the catalogue, or a config.json: the planner says how fast it trains where
+  std::int64_t global_batch = 0;  // sequences a step
+  std::int64_t sequence = 0;      // tokens of each
+  std::string profile;            // a row of a speed table, for what is no such model
+  std::int64_t steps = 0;         // until it is done; 0: not said
+  Nanos estimate;                 // how long it runs as asked; 0: not said
+  std::int64_t workers_min = 0;   // elastic: it runs on any number of workers between; both 0: as asked only
+  std::int64_t workers_max = 0;
+  std::int64_t cpu_milli = 0;        // per worker, thousandths of a core; 0: not counted
+  std::int64_t share_milli = 1000;   // below 1000: of one chip
+  bool preemptible = false;          // may be stopped and started again from its checkpoint
+  Nanos checkpoint_every;            // how old its newest checkpoint gets; 0: it writes one when it is told to stop
+  Nanos restart_cost = seconds(30);  // from its start to its first new step
+  double bid = 0;                    // currency a chip hour at most, for chips that are left over; 0: not for sale
 };
 
 /// Runs on. `model` names what is served, `command` how, if not by the engine that fits the model.
@@ -68,6 +86,12 @@ struct ServiceSpec {
   Nanos start_timeout = seconds(120);
   Nanos backoff = seconds(1);
   Nanos grace = seconds(10);
+  std::int64_t cpu_milli = 0;
+  std::int64_t share_milli = 1000;
+  bool apart = false;             // replicas on different nodes
+  std::int64_t replicas_min = 0;  // replicas follow the load between these; both 0: as many as `replicas` says
+  std::int64_t replicas_max = 0;
+  std::int64_t tokens_per_s = 0;  // what one replica serves within its service level; 0: not known
 };
 
 using Spec = std::variant<JobSpec, ServiceSpec>;
@@ -104,6 +128,20 @@ void describe(V& v, JobSpec& s) {
   v("grace", s.grace, "time between SIGTERM and SIGKILL");
   v("time_limit", s.time_limit, "stop the job after this long; none: no limit");
   v("checkpoints", s.checkpoints, "checkpoint folder; none: one of the job's own");
+  v("model", s.model, "a model of the catalogue or a config.json: the planner says how fast it trains on which chips");
+  v("global_batch", s.global_batch, "sequences a step, for the planner");
+  v("sequence", s.sequence, "tokens of each sequence, for the planner");
+  v("profile", s.profile, "a row of the centre's speed table, for what the planner does not know");
+  v("steps", s.steps, "steps until it is done; 0: not said");
+  v("estimate", s.estimate, "how long it runs as asked, for backfilling; none: not said");
+  v("workers_min", s.workers_min, "elastic: it may run on any number of workers from this …");
+  v("workers_max", s.workers_max, "… to this; 0: as asked only");
+  v("cpu_milli", s.cpu_milli, "thousandths of a processor core for each worker; 0: not counted");
+  v("share_milli", s.share_milli, "below 1000: so many thousandths of one chip (500: half)");
+  v("preemptible", s.preemptible, "it may be stopped for others and goes on from its checkpoint");
+  v("checkpoint_every", s.checkpoint_every, "how old its newest checkpoint gets; none: it writes one when it is told to stop");
+  v("restart_cost", s.restart_cost, "from its start to its first new step");
+  v("spot_bid", s.bid, "what it pays for a chip hour at most, on chips that are left over; 0: it waits for its tenant's share");
 }
 
 template <class V>
@@ -123,6 +161,12 @@ void describe(V& v, ServiceSpec& s) {
   v("start_timeout", s.start_timeout, "a replica that is not ready after this long is started again");
   v("backoff", s.backoff, "wait before a failed replica is started again; doubles each time up to 5 min");
   v("grace", s.grace, "time between SIGTERM and SIGKILL");
+  v("cpu_milli", s.cpu_milli, "thousandths of a processor core for each replica; 0: not counted");
+  v("share_milli", s.share_milli, "below 1000: so many thousandths of one chip (500: half)");
+  v("apart", s.apart, "each replica on a node of its own");
+  v("replicas_min", s.replicas_min, "replicas follow the load, from this …");
+  v("replicas_max", s.replicas_max, "… to this; 0: as many as `replicas` says");
+  v("tokens_per_s", s.tokens_per_s, "tokens a second that one replica serves within its service level, for following the load");
 }
 
 }  // namespace centrale

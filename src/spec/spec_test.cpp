@@ -91,13 +91,30 @@ backoff: 1.5
 grace: 1m30s
 time_limit: 2d
 checkpoints: /c
+model: gpt-2-xl
+global_batch: 64
+sequence: 1024
+profile: mine
+steps: 1000
+estimate: 1h
+workers_min: 1
+workers_max: 8
+cpu_milli: 500
+share_milli: 1000
+preemptible: true
+checkpoint_every: 10m
+restart_cost: 20
+spot_bid: 1.25
 )",
                                 "s.yaml");
   ASSERT_TRUE(specs) << specs.error().message();
   EXPECT_EQ(to_json(std::get<JobSpec>(specs->front())),
             R"({"name":"train-small","command":["sleep","1","yes"],"env":{"A":"1","B":"on"},"workdir":"work","workers":2,"chips":4,)"
             R"("chip_kinds":["h100","cpu-core"],"memory":"2GiB","priority":-5,"after":["prepare","j3"],"array":3,"restarts":0,)"
-            R"("backoff":"1s500ms","grace":"1m30s","time_limit":"2d","checkpoints":"/c"})");
+            R"("backoff":"1s500ms","grace":"1m30s","time_limit":"2d","checkpoints":"/c",)"
+            R"("model":"gpt-2-xl","global_batch":64,"sequence":1024,"profile":"mine","steps":1000,"estimate":"1h","workers_min":1,)"
+            R"("workers_max":8,"cpu_milli":500,"share_milli":1000,"preemptible":true,"checkpoint_every":"10m","restart_cost":"20s",)"
+            R"("spot_bid":1.25})");
 }
 
 TEST(SpecJson, TakesKindIfItFits) {
@@ -213,6 +230,8 @@ struct RandomFields {
     const CountLimit* limit = limit_of(kCountLimits, key);
     field = between(limit->least, limit->most);
   }
+  void operator()(std::string_view, bool& field, const char* = "") { field = random() % 2 == 0; }
+  void operator()(std::string_view, double& field, const char* = "") { field = static_cast<double>(between(0, 1'000'000)) / 64; }
   void operator()(std::string_view, Nanos& field, const char* = "") {
     field = {1 + static_cast<std::int64_t>(random() % 1'000'000'000'000'000)};
   }
@@ -237,6 +256,9 @@ TEST(SpecJson, ReadsBackWhatItWrote) {
   for (int i = 0; i < 3000; ++i) {
     JobSpec job;
     describe(fields, job);
+    job.workers_min = std::min(job.workers_min, job.workers);
+    job.workers_max = std::max(job.workers_max, job.workers);
+    if (job.chips != 1) { job.share_milli = 1000; }
     std::string exact, back_exact;  // write_json shows every nanosecond and byte
     write_json(exact, job);
     const auto back = job_from_json(to_json(job));
@@ -246,6 +268,9 @@ TEST(SpecJson, ReadsBackWhatItWrote) {
     ServiceSpec service;
     describe(fields, service);
     service.model = "m-" + service.name;
+    service.replicas_max = std::max(service.replicas_max, service.replicas_min);
+    service.tokens_per_s = std::max<std::int64_t>(1, service.tokens_per_s);
+    if (service.chips != 1) { service.share_milli = 1000; }
     const auto service_back = service_from_json(to_json(service));
     ASSERT_TRUE(service_back) << service_back.error().message() << "\n" << to_json(service);
     exact.clear();

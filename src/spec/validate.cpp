@@ -78,6 +78,12 @@ struct FieldCheck {
     }
   }
 
+  void operator()(std::string_view, const bool&, const char* = "") {}
+
+  void operator()(std::string_view key, const double& amount, const char* = "") {
+    if (!(amount >= 0) || amount > kBidMax) { say(key, fmt::format("is {}", amount), fmt::format("from 0 to {}", kBidMax)); }
+  }
+
   void operator()(std::string_view key, const Nanos& span, const char* = "") {
     if (span < Nanos{} || span > kSpanMax) { say(key, fmt::format("is {}", format_duration(span)), "from 0s to 3650d"); }
   }
@@ -161,6 +167,13 @@ void check_model(FieldCheck& check, std::string_view model) {
 }
 
 template <class Spec>
+void check_share(FieldCheck& check, const Spec& spec) {
+  if (spec.share_milli < 1000 && spec.chips != 1) {
+    check.say("share_milli", fmt::format("is a share of one chip, and chips is {}", spec.chips), "chips: 1");
+  }
+}
+
+template <class Spec>
 Result<void> result_of(const Spec& spec) {
   auto problem = first_problem(spec);
   if (!problem) { return {}; }
@@ -173,6 +186,13 @@ std::optional<SpecProblem> first_problem(const JobSpec& spec) {
   FieldCheck check = check_fields(spec);
   if (spec.command.empty()) { check.say("command", "is missing", "the program and its arguments, such as [python3, train.py]"); }
   if (std::find(spec.after.begin(), spec.after.end(), spec.name) != spec.after.end()) { check.say("after", "names the job itself"); }
+  if (spec.workers_max < spec.workers_min) {
+    check.say("workers_max", fmt::format("is {}, below workers_min", spec.workers_max), fmt::format("at least {}", spec.workers_min));
+  } else if (spec.workers_max > 0 && (spec.workers < spec.workers_min || spec.workers > spec.workers_max)) {
+    check.say("workers", fmt::format("is {}", spec.workers),
+              fmt::format("from workers_min to workers_max: {} to {}", spec.workers_min, spec.workers_max));
+  }
+  check_share(check, spec);
   return std::move(check.problem);
 }
 
@@ -186,6 +206,12 @@ std::optional<SpecProblem> first_problem(const ServiceSpec& spec) {
   if (!spec.health.starts_with('/') || !printable) {
     check.say("health", fmt::format("'{}' is not a path", shorten(spec.health, kShownMax)), "such as /health");
   }
+  if (spec.replicas_max < spec.replicas_min) {
+    check.say("replicas_max", fmt::format("is {}, below replicas_min", spec.replicas_max), fmt::format("at least {}", spec.replicas_min));
+  } else if (spec.replicas_max > 0 && spec.tokens_per_s == 0) {
+    check.say("tokens_per_s", "is missing, and replicas are to follow the load", "what one replica serves: centrale plan serve says it");
+  }
+  check_share(check, spec);
   if (spec.start_timeout == Nanos{}) { check.say("start_timeout", "is 0", "no replica is ready at once"); }
   return std::move(check.problem);
 }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/policy.hpp"
+
+#include <fmt/format.h>
+
+#include "policy/backfill.hpp"
+#include "policy/backfill_conservative.hpp"
+#include "policy/fifo.hpp"
+
+namespace centrale {
+
+void Policy::adopt(const Work&, std::span<const ChipId>, std::int64_t, std::int64_t, Time) {}
+void Policy::stopping(TaskId) {}
+void Policy::ended(TaskId) {}
+void Policy::progressed(TaskId, double, Time, Time) {}
+void Policy::respeed(TaskId, std::shared_ptr<const SpeedTable>) {}
+void Policy::tenancy(TenantId, const Tenancy&) {}
+Result<void> Policy::load(std::string_view) { return {}; }
+
+namespace {
+
+using Make = std::unique_ptr<Policy> (*)(const Scheduling&);
+struct Named {
+  std::string_view name, what;
+  Make make;
+};
+
+template <class P>
+std::unique_ptr<Policy> plain(const Scheduling&) {
+  return std::make_unique<P>();
+}
+
+constexpr Named kPolicies[] = {
+    {"fifo", "priority, then first come first served", &plain<Fifo>},
+    {"backfill", "fifo, and later requests fill the gaps that estimates leave before the first that waits (EASY)", &plain<Backfill>},
+    {"backfill-conservative", "as backfill, but all that wait have reservations, and a gap is filled only where it delays none of them",
+     &plain<ConservativeBackfill>},
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Policy>> make_policy(const Scheduling& scheduling) {
+  std::string names;
+  for (const Named& named : kPolicies) {
+    if (named.name == scheduling.policy) { return named.make(scheduling); }
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", named.name);
+  }
+  return fail(ErrorKind::invalid, "there is no policy '" + scheduling.policy + "'", {}, "policies: " + names);
+}
+
+Result<std::unique_ptr<Policy>> make_policy(std::string_view name) {
+  Scheduling scheduling;
+  scheduling.policy = name;
+  return make_policy(scheduling);
+}
+
+std::vector<std::pair<std::string_view, std::string_view>> policy_names() {
+  std::vector<std::pair<std::string_view, std::string_view>> names;
+  for (const Named& named : kPolicies) { names.emplace_back(named.name, named.what); }
+  return names;
+}
+
+}  // namespace centrale
