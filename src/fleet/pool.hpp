@@ -59,6 +59,11 @@ class Pool {
   /// Whole chips that could be given out now, all kinds.
   [[nodiscard]] std::int64_t free_total() const { return free_total_; }
   [[nodiscard]] std::int64_t free_of(KindIndex kind) const { return kind < kinds_.size() ? kinds_[kind].free_total : 0; }
+  /// Whole chips of that kind free on a node; -1: nothing is offered there.
+  [[nodiscard]] std::int64_t free_on(std::size_t node, KindIndex kind) const {
+    if (!nodes_[node].schedulable) { return -1; }
+    return kind < kinds_.size() && node < kinds_[kind].free_count.size() ? kinds_[kind].free_count[node] : 0;
+  }
   /// Free or not, on schedulable nodes.
   [[nodiscard]] std::int64_t usable_of(KindIndex kind) const { return kind < kinds_.size() ? kinds_[kind].usable_total : 0; }
   /// Kinds of which a chip, or a part of one, is free.
