@@ -104,12 +104,18 @@ Played play(const std::string& policy, std::int64_t jobs, std::int64_t chips, do
       ++done;
     }
   }
+  double busy = 0;
+  double up = 0;
+  for (std::size_t kind = 0; kind < played.result.busy_s.size(); ++kind) {
+    busy += played.result.busy_s[kind];
+    up += played.result.up_s[kind];
+  }
   fmt::print(stderr,
              "{:<22} {:>9} jobs {:>8} chips load {:.2f}: {:6.1f} s ({} events, {:.2f} us each), generated in {:.1f} s, mean JCT {:.2f} h "
              "of {}, peak {:.2f} GiB\n",
              policy, jobs, chips, load, played.play_s, played.result.events,
              played.play_s / static_cast<double>(played.result.events) * 1e6, played.generate_s, jct / static_cast<double>(done) / 3600,
-             done, peak_gib());
+             done, busy / up, peak_gib());
   for (const std::string& note : played.result.notes) { fmt::print(stderr, "  note: {}\n", note); }
   return played;
 }

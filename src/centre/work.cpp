@@ -2,6 +2,8 @@
 // What the policy is told of jobs and replicas, what tenants may still take, and what is done with a decision.
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "centre/core_state.hpp"
 
 namespace centrale {
@@ -10,6 +12,11 @@ namespace {
 constexpr std::uint64_t kReplicaOwner = std::uint64_t{1} << 63U;
 constexpr std::uint64_t kOrdinals = std::uint64_t{1} << 20U;
 }  // namespace
+
+std::uint64_t CoreState::owner_of(const Task& task) const {
+  if (task.job) { return task.job.value; }
+  return kReplicaOwner | (task.service.value * kOrdinals + static_cast<std::uint64_t>(task.ordinal));
+}
 
 std::shared_ptr<const SpeedTable> CoreState::table_of(const Job& job) {
   if (!job.speeds) { return nullptr; }
@@ -39,6 +46,7 @@ Work CoreState::work_of(const Job& job) {
   work.order = job.order;
   work.kinds = choose_kinds(spec.chip_kinds).value_or(KindChoice{});
   work.gang = gang_of(spec);
+  if (const Task* const task = tasks.find(job.task); task != nullptr) { work.gang.reservation = task->reservation.value; }
   work.workers_min = spec.workers_min;
   work.workers_max = spec.workers_max;
   work.preemptible = spec.preemptible;
@@ -53,15 +61,18 @@ Work CoreState::work_of(const Job& job) {
   work.submitted = job.submitted;
   work.queued = job.queued;
   work.attained = job.usage.device_time;
+  work.reported = job.reported;
+  work.saved = job.saved;
   work.restart_cost = spec.restart_cost;
   work.checkpoint_every = spec.checkpoint_every;
+  work.bid = bid_of(spec);
   return work;
 }
 
 Work CoreState::work_of(const Service& service, const Task& task) const {
   Work work;
   work.task = task.id;
-  work.owner = kReplicaOwner | (service.id.value * kOrdinals + static_cast<std::uint64_t>(task.ordinal));
+  work.owner = owner_of(task);
   work.tenant = service.tenant;
   work.priority = service.spec.priority;
   work.order = service.order + static_cast<std::uint64_t>(task.ordinal);
@@ -71,7 +82,7 @@ Work CoreState::work_of(const Service& service, const Task& task) const {
                .memory = task.memory,
                .cpu_milli = task.cpu_milli,
                .share_milli = task.share_milli,
-               .apart = service.spec.apart ? kReplicaOwner | service.id.value : 0,
+               .apart = task.apart ? kReplicaOwner | service.id.value : 0,
                .ends = kNever,
                .reservation = 0};
   work.service = true;
@@ -89,29 +100,29 @@ Gang CoreState::gang_of(const JobSpec& spec) const {
           .cpu_milli = spec.cpu_milli,
           .share_milli = spec.share_milli,
           .apart = 0,
-          .ends = kNever,
-          .reservation = 0};
+          .ends = spec.preemptible || spec.bid > 0 ? Time{} : kNever,  // what may be stopped at any time is never in the way
+          .reservation = 0,
+          .limit = spec.time_limit};
 }
 
 Gang CoreState::gang_of(const Task& task) const {
-  std::uint64_t apart = 0;
-  if (task.service && services.at(task.service).spec.apart) { apart = kReplicaOwner | task.service.value; }
   return {.workers = static_cast<std::int64_t>(task.chips.size()) / task.chips_per_worker,
           .chips = task.chips_per_worker,
           .memory = task.memory,
           .cpu_milli = task.cpu_milli,
           .share_milli = task.share_milli,
-          .apart = apart,
+          .apart = task.apart ? kReplicaOwner | task.service.value : 0,
           .ends = kNever,
-          .reservation = 0};
+          .reservation = task.reservation.value,
+          .limit = {}};
 }
 
 KindMask CoreState::kinds_for(TenantId id, std::int64_t count, std::int64_t share_milli) const {
   const Tenant& tenant = tenants[id.value - 1];
   const std::int64_t more = count * share_milli;
   if (tenant.quota.chips_max > 0 && tenant.held_milli + more > tenant.quota.chips_max * 1000) { return 0; }
-  if (tenant.quota.cost_max.value > 0 && spent(id) >= tenant.quota.cost_max) { return 0; }
-  KindMask mask = kAnyKind;
+  if (!within_budget(id)) { return 0; }
+  KindMask mask = kinds.size() < kKindsMax ? (KindMask{1} << kinds.size()) - 1 : kAnyKind;
   for (const KindQuota& quota : tenant.quota.kinds) {
     const auto kind = std::ranges::find(kinds, quota.kind, &ChipKind::name) - kinds.begin();
     if (kind < static_cast<std::ptrdiff_t>(kinds.size()) && held_of(id, static_cast<KindIndex>(kind)) + more > quota.chips_max * 1000) {
@@ -136,8 +147,15 @@ void CoreState::take(TenantId id, KindIndex kind, std::int64_t count, std::int64
 }
 
 void CoreState::schedule() {
+  pool.set_now(now);
+  schedule_reserved();
   decision.clear();
   policy->decide(pool, *this, now, decision);
+  carry_out();
+  trade();
+}
+
+void CoreState::carry_out() {
   const std::size_t starts = decision.starts.size();
   for (std::size_t i = 0; i < starts; ++i) {
     const Start& given = decision.starts[i];
@@ -170,17 +188,19 @@ void CoreState::schedule() {
 
 void CoreState::adopt(const Task& task) {
   if (task.state == TaskState::queued) {
-    policy->enqueue(work_of(task));
+    policy_of(task).enqueue(work_of(task));
     return;
   }
-  policy->adopt(work_of(task), task.chips, task.chips_per_worker, task.row, task.placed);
-  if (task.state == TaskState::stopping) { policy->stopping(task.id); }
+  policy_of(task).adopt(work_of(task), task.chips, task.chips_per_worker, task.row, task.placed);
+  if (task.state == TaskState::stopping) { policy_of(task).stopping(task.id); }
 }
 
 void CoreState::use_policy(std::unique_ptr<Policy> fresh) {
   policy = std::move(fresh);
   for (std::size_t i = 0; i < tenants.size(); ++i) { tell_tenancy(TenantId{i + 1}); }
-  tasks.each([&](const Task& task) { adopt(task); });
+  tasks.each([&](const Task& task) {
+    if (&policy_of(task) == policy.get()) { adopt(task); }
+  });
 }
 
 void CoreState::tell_tenancy(TenantId id) {
@@ -190,6 +210,18 @@ void CoreState::tell_tenancy(TenantId id) {
 }
 
 Result<void> CoreState::on(SchedulingSet& e) {
+  if (e.scheduling.suspect_after < 0 || e.scheduling.suspect_after > static_cast<std::int64_t>(kFailedInARowMax)) {
+    return fail(ErrorKind::invalid, fmt::format("suspect_after is {}", e.scheduling.suspect_after), "scheduling",
+                fmt::format("from 0 (never) to {}", kFailedInARowMax));
+  }
+  const Market& market = e.scheduling.market;
+  if (!(market.reserve >= 0 && market.reserve <= 1 && market.preemptible_discount >= 0 && market.preemptible_discount <= 1) ||
+      market.period.value < 0 || market.period > kSpanMax) {
+    return fail(ErrorKind::invalid,
+                fmt::format("a reserve of {}, a discount of {}, a period of {} s", market.reserve, market.preemptible_discount,
+                            to_seconds(market.period)),
+                "market", "reserve and preemptible_discount are from 0 to 1, period is not below 0");
+  }
   TRY_ASSIGN(std::unique_ptr<Policy> fresh, make_policy(e.scheduling));
   scheduling = std::move(e.scheduling);
   use_policy(std::move(fresh));
@@ -201,38 +233,8 @@ Result<void> CoreState::on(SpeedRevised& e) {
   Job* const job = jobs.find(e.job);
   if (job == nullptr || is_final(job->state)) { return {}; }  // it ended in the meantime
   job->speeds = std::move(e.speeds);
-  if (tasks.find(job->task) != nullptr) { policy->respeed(job->task, table_of(*job)); }
+  if (tasks.find(job->task) != nullptr) { policy_of(tasks.at(job->task)).respeed(job->task, table_of(*job)); }
   return {};
-}
-
-MicroCurrency CoreState::spent(TenantId id) const {
-  const Tenant& tenant = tenants[id.value - 1];
-  MicroCurrency sum = tenant.usage.cost;
-  const Nanos period = tenant.quota.cost_period;
-  if (period.value > 0 && tenant.cost_period == now.ns / period.value) { sum -= tenant.cost_before; }
-  if (period.value > 0 && tenant.cost_period != now.ns / period.value) { sum = {}; }
-  // What runs has a bill that is not written yet.
-  const Burn& burn = burns[id.value - 1];
-  const Int128 accrued = (burn.per_hour * now.ns - burn.since) / 3'600'000'000'000;
-  return sum + MicroCurrency{static_cast<std::int64_t>(std::max<Int128>(accrued, 0))};
-}
-
-void CoreState::roll_cost_period(Tenant& tenant) const {
-  if (tenant.quota.cost_period.value == 0) { return; }
-  const std::int64_t period = now.ns / tenant.quota.cost_period.value;
-  if (tenant.cost_period != period) {
-    tenant.cost_period = period;
-    tenant.cost_before = tenant.usage.cost;
-  }
-}
-
-void CoreState::burn(const Task& task, bool starts) {
-  Burn& burn = burns[tenant_of(task).value - 1];
-  for (const ChipId id : task.chips) {
-    const Int128 rate = static_cast<Int128>(chips[id.value - 1].price_per_hour.value) * task.share_milli / 1000 * (starts ? 1 : -1);
-    burn.per_hour += rate;
-    burn.since += rate * task.placed.ns;
-  }
 }
 
 }  // namespace centrale

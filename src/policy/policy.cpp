@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "policy/adaptive.hpp"
 #include "policy/backfill.hpp"
 #include "policy/backfill_conservative.hpp"
 #include "policy/fifo.hpp"
@@ -27,6 +28,11 @@ struct Named {
 };
 
 template <class P>
+std::unique_ptr<Policy> tuned(const Scheduling& scheduling) {
+  return std::make_unique<P>(scheduling);
+}
+
+template <class P>
 std::unique_ptr<Policy> plain(const Scheduling&) {
   return std::make_unique<P>();
 }
@@ -37,6 +43,7 @@ std::unique_ptr<Policy> rounds(const Scheduling& scheduling) {
 }
 
 constexpr Named kPolicies[] = {
+    {"adaptive", "our own: each job the kind and number of chips that finish most work; elastic, preemptive", &tuned<Adaptive>},
     {"fifo", "priority, then first come first served", &plain<Fifo>},
     {"backfill", "fifo, and later requests fill the gaps that estimates leave before the first that waits (EASY)", &plain<Backfill>},
     {"backfill-conservative", "as backfill, but all that wait have reservations, and a gap is filled only where it delays none of them",

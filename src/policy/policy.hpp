@@ -54,8 +54,11 @@ struct Work {
   Time submitted;
   Time queued;             // since when it waits, this time
   Nanos attained;          // chips x time of earlier attempts
+  Time reported;           // work_left is of then; before its start: of its start
+  Time saved;              // what was done until then survives a stop or a failure
   Nanos restart_cost;      // from a start to its first new step
   Nanos checkpoint_every;  // 0: it writes one when told to stop, and loses nothing
+  MicroCurrency bid;       // a chip hour at most, on chips that are left over; 0: not for sale
 
   [[nodiscard]] std::int64_t chips_total() const { return gang.workers * gang.chips; }
 };
@@ -132,22 +135,45 @@ class Policy {
   [[nodiscard]] virtual std::size_t queued() const = 0;
   /// What waits longest for chips that others have (not for its quota): what spot work must make room for.
   [[nodiscard]] virtual std::optional<Work> blocked() const { return std::nullopt; }
+  /// The same for each set of kinds that something waits for, first in order first; appended.
+  virtual void each_blocked(std::vector<Work>& out) const {
+    if (std::optional<Work> first = blocked()) { out.push_back(std::move(*first)); }
+  }
   /// Books that cannot be told from the work itself, as text; what was saved is loaded after all work was enqueued or adopted.
   [[nodiscard]] virtual std::string save() const { return {}; }
   [[nodiscard]] virtual Result<void> load(std::string_view saved);
 };
 
+/// How chips that are left over are sold, and what it is worth to be preemptible; see policy/market.hpp.
+struct Market {
+  double reserve = 0.2;               // no chip is sold below this part of its list price
+  Nanos period = seconds(60);         // running bids are not priced anew, nor outbid, more often than this
+  double preemptible_discount = 0.3;  // off the list price, for work that may be stopped for others
+};
+template <class V>
+void describe(V& v, Market& m) {
+  v("reserve", m.reserve, "no idle chip is sold below this part of its list price");
+  v("period", m.period, "running bids are priced anew at most so often");
+  v("preemptible_discount", m.preemptible_discount, "taken off the list price for work that may be stopped for others");
+}
+
 /// What an operator sets. Part of the journal: replaying it decides alike.
 struct Scheduling {
   std::string policy = "fifo";
-  Nanos round;             // elastic policies think again this often; 0: their default
-  Nanos starvation_after;  // what waited so long goes first; 0: the policy's default
+  Nanos round;                     // elastic policies think again this often; 0: their default
+  Nanos starvation_after;          // what waited so long goes first; 0: the policy's default
+  std::int64_t suspect_after = 3;  // different jobs that fail in a row on a chip make it a suspect; 0: never
+  bool quarantine = false;         // a suspect chip is taken out by itself, until somebody says that it is repaired
+  Market market{};
 };
 template <class V>
 void describe(V& v, Scheduling& s) {
   v("policy", s.policy, "who runs next; see `centrale policies`");
   v("round", s.round, "how often elastic policies think again; none: their default");
   v("starvation_after", s.starvation_after, "a job that waited so long goes before all others; none: the policy's default");
+  v("suspect_after", s.suspect_after, "so many different jobs that fail in a row on a chip make it a suspect; 0: never");
+  v("quarantine", s.quarantine, "a suspect chip is taken out until `centrale repair` says that it is well");
+  v("market", s.market, "how idle chips are sold, and what preemptible work pays");
 }
 
 /// Makes the policy, or says which there are.
