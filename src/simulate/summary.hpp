@@ -35,6 +35,8 @@ struct Interval {
 
 enum class MeasureUnit : unsigned char { seconds, share, ratio, count, chip_hours, mwh, money };
 enum class Better : unsigned char { less, more, neither };
+/// The table that shows it; `more`: none, files and programs only.
+enum class MeasureGroup : unsigned char { jobs, chips, ends, more };
 
 /// One column of a comparison.
 struct Measure {
@@ -43,6 +45,7 @@ struct Measure {
   std::string what;   // for people
   MeasureUnit unit = MeasureUnit::count;
   Better better = Better::neither;
+  MeasureGroup group = MeasureGroup::more;
   std::function<double(const Summary&)> of;  // not finite: this run has none
 };
 [[nodiscard]] std::vector<Measure> measures_of(std::span<const std::string> kinds);
