@@ -86,14 +86,13 @@ ElasticPolicy::Rank ElasticPolicy::rank_of(const Item& item, Time now) const {
           .task = item.work.task.value};
 }
 
-void ElasticPolicy::insert_in_lane(Slot slot, const Rank& rank) {
+void ElasticPolicy::find_lane(Slot slot) {
   const Work& work = items_[slot].work;
   const Ask asked = ask(work);
-  const Gang& gang = work.gang;
-  Gang shape = gang;
+  Gang shape = work.gang;
   shape.workers = asked.workers;
   shape.chips = asked.chips;
-  auto& alike = lane_of_[LaneKey{asked.kinds, asked.workers, asked.chips, gang.memory.value, gang.cpu_milli, gang.share_milli}];
+  auto& alike = lane_of_[LaneKey{asked.kinds, asked.workers, asked.chips, shape.memory.value, shape.cpu_milli, shape.share_milli}];
   auto found = std::ranges::find_if(alike, [&](std::size_t lane) { return lanes_[lane].gang == shape; });
   if (found == alike.end()) {
     alike.push_back(lanes_.size());
@@ -101,7 +100,11 @@ void ElasticPolicy::insert_in_lane(Slot slot, const Rank& rank) {
     lanes_.emplace_back().gang = shape;
     lanes_.back().kinds = asked.kinds;
   }
-  Lane& lane = lanes_[*found];
+  items_[slot].lane = static_cast<std::uint32_t>(*found);
+}
+
+void ElasticPolicy::insert_in_lane(Slot slot, const Rank& rank) {
+  Lane& lane = lanes_[items_[slot].lane];
   const auto from = lane.entries.begin() + static_cast<std::ptrdiff_t>(lane.head);
   const auto place =
       lane.entries.empty() || lane.entries.back().rank < rank
@@ -120,6 +123,7 @@ void ElasticPolicy::enqueue(const Work& work) {
     pending->gone = false;
     head_changed_ = true;
   }
+  find_lane(slot);
   insert_in_lane(slot, rank_of(item, now_));
   if (!decided_ || wake_ == kNever) {
     head_changed_ = true;

@@ -67,6 +67,7 @@ class ElasticPolicy : public Policy {
     std::int32_t workers = 0, per_worker = 0;
     std::int64_t row = -1;
     std::int32_t target = -1;  // in this round: index of it
+    std::uint32_t lane = 0;    // while it waits
     Time since;
     Time seen;             // when it had `left`
     double left = 0;       // work units
@@ -101,8 +102,8 @@ class ElasticPolicy : public Policy {
   [[nodiscard]] virtual double major(const Item& item, Time now) const = 0;
   /// Before a round and its orders: lets it freeze what major() uses.
   virtual void freeze(Time) {}
-  /// Appends to targets_ what of `items` should run, by precedence, and takes it from room_. Items that are `fixed` stay anyway; they are
-  /// among `items` to be counted. All have one priority, unless by_priority() is false.
+  /// Appends to targets_ what of `items`, given in the policy's order, should run, by precedence, and takes it from room_. Items that are
+  /// `fixed` stay anyway; they are among `items` to be counted. All have one priority, unless by_priority() is false.
   virtual void choose(std::span<const Slot> items, Time now) = 0;
   [[nodiscard]] virtual bool by_priority() const { return true; }
   [[nodiscard]] virtual Ask ask(const Work& work) const;
@@ -117,8 +118,6 @@ class ElasticPolicy : public Policy {
   virtual bool load_line(std::string_view, std::string_view) { return false; }
 
   // What it may use.
-  /// By (service, priority, major, order).
-  void sort_by_order(std::vector<Slot>& items, Time now) const;
   /// Greedy, in that order: running work as it is, waiting work as asked.
   void choose_in_order(std::span<const Slot> sorted);
   /// Kinds that it may use, its tenant's quota and the plan so far considered.
@@ -205,6 +204,7 @@ class ElasticPolicy : public Policy {
   void drop_pending(std::size_t index, bool failed);
   [[nodiscard]] Pending* pending_of(std::uint64_t owner);
   [[nodiscard]] Rank rank_of(const Item& item, Time now) const;
+  void find_lane(Slot slot);
   void insert_in_lane(Slot slot, const Rank& rank);
   [[nodiscard]] std::int64_t unpromised(KindIndex kind) const;
 
@@ -221,6 +221,7 @@ class ElasticPolicy : public Policy {
   void feed_starving();
   void feed(Slot slot);
   void top_up();
+  [[nodiscard]] std::int64_t most_room() const;
   void choose_all();
   void carry_out();
   void carry_out(const Target& target);
@@ -243,6 +244,7 @@ class ElasticPolicy : public Policy {
   [[nodiscard]] Tried start_somewhere(Slot slot, const Lane& lane);
   [[nodiscard]] bool fits(const Lane& lane) const;
   void push_lane(std::size_t lane);
+  void rank_all();
   void rebuild_lanes();
   void set_wake();
 
@@ -270,7 +272,8 @@ class ElasticPolicy : public Policy {
   Pool* pool_ = nullptr;
   Allowance* allowance_ = nullptr;
   Decision* out_ = nullptr;
-  std::vector<Slot> jobs_, services_, starving_, scratch_, order_;
+  std::vector<Slot> jobs_, starving_, scratch_;
+  std::vector<std::pair<Rank, Slot>> ranked_;  // all that waits, and all jobs that run, in order
   std::vector<Victims> victims_;
   bool victims_known_ = false;
   std::unordered_map<std::uint64_t, std::int64_t> planned_;  // chips that the plan gives tenants beside what they have

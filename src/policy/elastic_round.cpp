@@ -47,13 +47,12 @@ void ElasticPolicy::count_item(Slot slot) {
   } else if (item.phase == Phase::waiting) {
     item.fixed = owner_of(item.work.owner).promised;
     if (!item.fixed && now_ - item.work.queued >= starvation_) { starving_.push_back(slot); }
-    (item.work.service ? services_ : jobs_).push_back(slot);
+    jobs_.push_back(slot);
   }
 }
 
 void ElasticPolicy::count_room() {
   jobs_.clear();
-  services_.clear();
   starving_.clear();
   for (auto& coming : coming_) { coming.clear(); }
   for (std::size_t kind = 0; kind < kKindsMax; ++kind) {
@@ -145,16 +144,24 @@ void ElasticPolicy::keep(Slot slot) {
   add_target({.slot = slot, .kind = item.kind, .workers = item.workers, .chips = item.per_worker, .row = item.row});
 }
 
-void ElasticPolicy::sort_by_order(std::vector<Slot>& items, Time now) const {
-  std::vector<std::pair<Rank, Slot>> ranked;
-  ranked.reserve(items.size());
-  for (const Slot slot : items) { ranked.emplace_back(rank_of(items_[slot], now), slot); }
-  std::sort(ranked.begin(), ranked.end());
-  for (std::size_t i = 0; i < items.size(); ++i) { items[i] = ranked[i].second; }
+void ElasticPolicy::rank_all() {
+  ranked_.clear();
+  for (const Slot slot : jobs_) {
+    if (items_[slot].phase != Phase::stopping) { ranked_.emplace_back(rank_of(items_[slot], now_), slot); }
+  }
+  std::sort(ranked_.begin(), ranked_.end());
+}
+
+std::int64_t ElasticPolicy::most_room() const {
+  std::int64_t most = 0;
+  for (KindMask left = existing_; left != 0; left &= left - 1) {
+    most = std::max(most, room_[static_cast<std::size_t>(std::countr_zero(left))]);
+  }
+  return most;
 }
 
 void ElasticPolicy::choose_in_order(std::span<const Slot> sorted) {
-  std::int64_t most = *std::ranges::max_element(room_);
+  std::int64_t most = most_room();
   for (const Slot slot : sorted) {
     if (most <= 0) { return; }
     const Item& item = items_[slot];
@@ -175,23 +182,26 @@ void ElasticPolicy::choose_in_order(std::span<const Slot> sorted) {
                   .chips = asked.chips,
                   .row = row_of(item.work, index, asked.workers, asked.chips)});
     }
-    most = *std::ranges::max_element(room_);
+    most = most_room();
   }
 }
 
 void ElasticPolicy::choose_all() {
-  sort_by_order(services_, now_);
-  choose_in_order(services_);
-  std::erase_if(jobs_, [&](Slot slot) { return items_[slot].phase == Phase::stopping; });
-  if (!by_priority()) {
-    choose(jobs_, now_);
-    return;
-  }
-  std::ranges::sort(jobs_, {}, [&](Slot slot) { return std::tuple(-items_[slot].work.priority, items_[slot].work.order, slot); });
+  jobs_.clear();
+  for (const auto& [rank, slot] : ranked_) { jobs_.push_back(slot); }
+  const auto alike = [&](std::size_t a, std::size_t b) {
+    const Rank &one = ranked_[a].first, &other = ranked_[b].first;
+    return one.place == other.place && one.priority == other.priority;
+  };
   for (std::size_t from = 0; from < jobs_.size();) {
     std::size_t to = from;
-    while (to < jobs_.size() && items_[jobs_[to]].work.priority == items_[jobs_[from]].work.priority) { ++to; }
-    choose(std::span(jobs_).subspan(from, to - from), now_);
+    while (to < jobs_.size() && (alike(from, to) || (ranked_[from].first.place == 0 && ranked_[to].first.place == 0))) { ++to; }
+    const auto items = std::span<const Slot>(jobs_).subspan(from, to - from);
+    if (ranked_[from].first.place == 0) {
+      choose_in_order(items);
+    } else {
+      choose(items, now_);
+    }
     from = to;
   }
 }
@@ -444,6 +454,7 @@ void ElasticPolicy::replan() {
   visits_left_ = kVisitsMax;
   collect_victims();
   feed_starving();
+  rank_all();
   choose_all();
   carry_out();
   count_planned();

@@ -177,7 +177,11 @@ Result<void> ElasticPolicy::load(std::string_view saved) {
                   std::string(line.substr(0, 80)), "restore from an older snapshot, or from the journal alone");
     }
   }
-  // Work was queued before its rank was known.
+  jobs_.clear();  // work was queued before its rank was known
+  for (Slot slot = 0; slot < items_.size(); ++slot) {
+    if (items_[slot].phase == Phase::waiting) { jobs_.push_back(slot); }
+  }
+  rank_all();
   rebuild_lanes();
   return {};
 }

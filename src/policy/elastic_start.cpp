@@ -202,17 +202,20 @@ void ElasticPolicy::fill() {
 }
 
 void ElasticPolicy::rebuild_lanes() {
-  lanes_.clear();
-  lane_of_.clear();
-  order_.clear();
-  for (Slot slot = 0; slot < items_.size(); ++slot) {
-    if (items_[slot].phase == Phase::waiting) { order_.push_back(slot); }
+  if (lanes_.size() > 64 + 2 * waiting_) {  // most are of work that is gone
+    lanes_.clear();
+    lane_of_.clear();
+    for (const auto& [rank, slot] : ranked_) {
+      if (items_[slot].phase == Phase::waiting) { find_lane(slot); }
+    }
   }
-  std::vector<std::pair<Rank, Slot>> ranked;
-  ranked.reserve(order_.size());
-  for (const Slot slot : order_) { ranked.emplace_back(rank_of(items_[slot], now_), slot); }
-  std::sort(ranked.begin(), ranked.end());
-  for (const auto& [rank, slot] : ranked) { insert_in_lane(slot, rank); }
+  for (Lane& lane : lanes_) {
+    lane.entries.clear();
+    lane.head = 0;
+  }
+  for (const auto& [rank, slot] : ranked_) {
+    if (items_[slot].phase == Phase::waiting) { lanes_[items_[slot].lane].entries.push_back({.rank = rank, .slot = slot}); }
+  }
 }
 
 void ElasticPolicy::set_wake() {

@@ -19,9 +19,7 @@ class LeastAttained final : public ElasticPolicy {
  private:
   [[nodiscard]] double major(const Item& item, Time now) const override { return attained(item, now) < kFirstQueue_s ? 0 : 1; }
   [[nodiscard]] bool minds_speed() const override { return false; }
-  void choose(std::span<const Slot> items, Time now) override;
-
-  std::vector<Slot> sorted_;
+  void choose(std::span<const Slot> items, Time) override { choose_in_order(items); }
 };
 
 }  // namespace centrale

@@ -6,8 +6,10 @@
 #include "policy/adaptive.hpp"
 #include "policy/backfill.hpp"
 #include "policy/backfill_conservative.hpp"
+#include "policy/effective.hpp"
 #include "policy/fifo.hpp"
 #include "policy/las.hpp"
+#include "policy/srtf.hpp"
 
 namespace centrale {
 
@@ -42,6 +44,11 @@ std::unique_ptr<Policy> rounds(const Scheduling& scheduling) {
   return std::make_unique<P>(scheduling);
 }
 
+template <EffectiveGoal Goal>
+std::unique_ptr<Policy> effective(const Scheduling& scheduling) {
+  return std::make_unique<Effective>(scheduling, Goal);
+}
+
 constexpr Named kPolicies[] = {
     {"adaptive", "our own: each job the kind and number of chips that finish most work; elastic, preemptive", &tuned<Adaptive>},
     {"fifo", "priority, then first come first served", &plain<Fifo>},
@@ -49,6 +56,10 @@ constexpr Named kPolicies[] = {
     {"backfill-conservative", "as backfill, but all that wait have reservations, and a gap is filled only where it delays none of them",
      &plain<ConservativeBackfill>},
     {"las", "least attained chip time first, in two queues (Tiresias); stops running work at rounds", &rounds<LeastAttained>},
+    {"srtf", "shortest remaining time first, from estimates and what is likely where there are none", &rounds<ShortestRemaining>},
+    {"effective", "max-min fair in effective throughput over unlike chips (Gavel)", &effective<EffectiveGoal::fair>},
+    {"effective-fifo", "as effective, but first come first served", &effective<EffectiveGoal::fifo>},
+    {"effective-makespan", "as effective, but all is done soonest", &effective<EffectiveGoal::makespan>},
 };
 
 }  // namespace
