@@ -52,7 +52,7 @@ double minus_log_upper_gamma(double a, double x) {
     d = 1 / (an * d + b);
     c = b + an / c;
     fraction *= d * c;
-    if (std::abs(d * c - 1) < 1e-16) { break; }
+    if (std::abs(d * c - 1) < 1e-15) { break; }
   }
   return -(log_front + std::log(fraction));
 }
