@@ -11,7 +11,6 @@ namespace centrale {
 
 namespace {
 
-constexpr double kAlpha = 1.0;
 constexpr Nanos kRound = seconds(60);
 constexpr Nanos kStarvation = seconds(24 * 3600);
 constexpr double kResidualMin = 300;  // s: of a job of which nothing is known and that has not run yet
@@ -35,6 +34,10 @@ std::size_t Adaptive::add(const Work& work) {
   }
   entries_[index] = Entry{};
   entries_[index].work = work;
+  entries_[index].least = work.chips_total();
+  if (work.speed != nullptr) {
+    for (const Shape& shape : work.speed->shapes) { entries_[index].least = std::min(entries_[index].least, shape.total()); }
+  }
   by_task_[work.task.value] = index;
   dirty_ = true;
   return index;
@@ -194,8 +197,8 @@ void Adaptive::offers_of(const Entry& entry, Time now, double left, std::vector<
     best = 1.0 / static_cast<double>(work.chips_total());
   }
   if (best <= 0) { return; }
-  const double size = left / best;  // chip seconds
-  const double scale = std::pow(size, -kAlpha) / best;
+  const double size = left / best;                               // chip seconds
+  const double scale = 1 / (best * std::sqrt(std::sqrt(size)));  // alpha = 1/4
   const double cost = to_seconds(work.restart_cost) + (runs ? lost_s(entry, now) : 0);
   const auto offer = [&](KindIndex kind, std::int64_t chips, double rate, std::int32_t tag, bool same) {
     double value = rate * scale;
@@ -247,21 +250,26 @@ void Adaptive::plan(Pool& pool, Time now, Decision& out) {
   }
   by_owner_ = std::move(owners);
   // Classes: what starves, services, then by priority; each shares what those before it leave.
-  const auto class_of = [&](std::size_t i) {
-    const Entry& entry = entries_[i];
-    return std::tuple(!starves(entry, now), !entry.work.service, -entry.work.priority);
+  struct Ranked {
+    std::tuple<bool, bool, std::int64_t> its;
+    std::uint64_t order;
+    std::size_t index;
+    bool operator<(const Ranked& other) const { return std::tie(its, order, index) < std::tie(other.its, other.order, other.index); }
   };
-  std::ranges::sort(open, [&](std::size_t a, std::size_t b) {
-    const auto ca = class_of(a);
-    const auto cb = class_of(b);
-    return ca != cb ? ca < cb : entries_[a].work.order != entries_[b].work.order ? entries_[a].work.order < entries_[b].work.order : a < b;
-  });
+  std::vector<Ranked> ranks;
+  ranks.reserve(open.size());
+  for (const std::size_t i : open) {
+    const Entry& entry = entries_[i];
+    ranks.push_back({{!starves(entry, now), !entry.work.service, -entry.work.priority}, entry.work.order, i});
+  }
+  std::ranges::sort(ranks, std::less<>());
+  for (std::size_t i = 0; i < ranks.size(); ++i) { open[i] = ranks[i].index; }
   newcomers_.clear();
   for (std::size_t from = 0; from < open.size();) {
-    const auto its = class_of(open[from]);
+    const auto its = ranks[from].its;
     std::size_t to = from + 1;
     const bool one_by_one = !std::get<0>(its);  // starving work goes in order
-    while (!one_by_one && to < open.size() && class_of(open[to]) == its) { ++to; }
+    while (!one_by_one && to < open.size() && ranks[to].its == its) { ++to; }
     if (jobs_.size() < to - from) { jobs_.resize(to - from); }
     std::vector<AssignJob> jobs(std::make_move_iterator(jobs_.begin()),
                                 std::make_move_iterator(jobs_.begin() + static_cast<std::ptrdiff_t>(to - from)));
@@ -319,7 +327,6 @@ void Adaptive::plan(Pool& pool, Time now, Decision& out) {
         newcomers_.push_back(index);
       }
     }
-    std::ranges::move(jobs, jobs_.begin());
     from = to;
   }
   for (std::size_t i = 0; i < entries_.size(); ++i) {
@@ -374,18 +381,28 @@ void Adaptive::carry_out(Pool& pool, Allowance& allowance, Time now, Decision& o
   std::vector<Offer> offers;
   const auto best_that_fits = [&](std::size_t index) {
     const Entry& entry = entries_[index];
+    bool may = false;
+    for (std::size_t kind = 0; kind < kinds_; ++kind) {
+      may = may || ((entry.work.kinds.mask >> kind & 1) != 0 && pool.free_of(static_cast<KindIndex>(kind)) - promised[kind] >= entry.least);
+    }
+    if (!may) { return false; }
     offers_of(entry, now, left_of(entry, now), offers);
-    std::ranges::stable_sort(offers, [](const Offer& a, const Offer& b) { return a.value > b.value; });
-    for (const Offer& offer : offers) {
-      if (offer.chips > pool.free_of(offer.kind) - promised[offer.kind]) { continue; }
-      Target target{.kind = offer.kind, .workers = entry.work.gang.workers, .chips = entry.work.gang.chips, .row = -1};
-      if (offer.tag >= 0) {
-        const Shape& shape = entry.work.speed->shapes[static_cast<std::size_t>(offer.tag)];
+    while (true) {
+      auto best = offers.end();
+      for (auto offer = offers.begin(); offer != offers.end(); ++offer) {
+        if (offer->chips <= pool.free_of(offer->kind) - promised[offer->kind] && (best == offers.end() || offer->value > best->value)) {
+          best = offer;
+        }
+      }
+      if (best == offers.end()) { return false; }
+      Target target{.kind = best->kind, .workers = entry.work.gang.workers, .chips = entry.work.gang.chips, .row = -1};
+      if (best->tag >= 0) {
+        const Shape& shape = entry.work.speed->shapes[static_cast<std::size_t>(best->tag)];
         target = {.kind = shape.kind, .workers = shape.workers, .chips = shape.chips, .row = shape.row};
       }
       if (start(index, target, pool, allowance, now, out)) { return true; }
+      offers.erase(best);
     }
-    return false;
   };
   std::vector<std::size_t> left;
   const auto started = [&](std::size_t index) { by_owner_.erase(entries_[index].work.owner); };

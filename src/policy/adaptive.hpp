@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our own policy. Each round it gives every job one shape (kind, workers), or none, so that the sum over jobs of
 //
-//     value = weight x rate(shape) / work left,      weight = (chip time left on its best chips / typical)^(1 - alpha)
+//     value = weight x rate(shape) / work left,      weight = (chip time left where chips do most for it)^(1 - alpha)
 //
 // is as large as the chips of each kind allow. rate / work left is the part of the job that one second finishes: with alpha = 1 the
 // sum is jobs finished a second, which is what shortest-remaining-first maximises on equal chips; below 1 it is gentler with long
@@ -64,6 +64,7 @@ class Adaptive final : public Policy {
     Time saved;
     double rate = 0;  // work units a second on them
     std::int64_t changes = 0;
+    std::int64_t least = 1;  // chips, of its smallest shape
   };
   struct Kept {  // of a job between two of its tasks
     std::uint64_t owner = 0;

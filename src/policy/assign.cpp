@@ -27,44 +27,51 @@ std::int32_t pick(const AssignJob& job, const std::vector<double>& price, double
 
 }  // namespace
 
-void Assignment::set_prices(std::vector<AssignJob>& jobs, const std::vector<std::int64_t>& capacity) {
-  const std::size_t kinds = capacity.size();
-  // From the level at which the densest offers alone would fill everything, each price moves by how far its kind is over- or undersold.
-  std::vector<double> densities;
+void Assignment::choose_active(std::span<const AssignJob> jobs, const std::vector<std::int64_t>& capacity) {
   std::int64_t room = 0;
   for (const std::int64_t chips : capacity) { room += chips; }
-  for (const AssignJob& job : jobs) {
+  ranked_.clear();
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
     double best = 0;
-    std::int64_t chips = 0;
-    for (const Offer& offer : job.offers) {
-      const double density = offer.value / static_cast<double>(offer.chips);
-      if (density > best) {
-        best = density;
-        chips = offer.chips;
-      }
-    }
-    if (chips > 0) { densities.push_back(best); }
+    for (const Offer& offer : jobs[i].offers) { best = std::max(best, offer.value / static_cast<double>(offer.chips)); }
+    if (best > 0) { ranked_.push_back({best, static_cast<std::uint32_t>(i)}); }
   }
-  std::ranges::sort(densities, std::greater<>());
-  double start = 0;
-  if (!densities.empty()) { start = densities[std::min(densities.size() - 1, static_cast<std::size_t>(std::max<std::int64_t>(room, 0)))]; }
-  price_.assign(kinds, std::max(start, 1e-300));
+  std::ranges::sort(ranked_,
+                    [](const Ranked& a, const Ranked& b) { return a.density != b.density ? a.density > b.density : a.job < b.job; });
+  std::size_t count = 0;
+  std::int64_t least = 0;  // chips
+  double level = 0;
+  for (; count < ranked_.size() && least <= 2 * room; ++count) {
+    std::int64_t smallest = INT64_MAX;
+    for (const Offer& offer : jobs[ranked_[count].job].offers) { smallest = std::min(smallest, offer.chips); }
+    least += smallest;
+    if (least <= room) { level = ranked_[count].density; }
+  }
+  active_.assign(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(count));
+  std::ranges::sort(active_, {}, &Ranked::job);
+  price_.assign(capacity.size(), std::max(level, 1e-300));
+}
+
+void Assignment::set_prices(std::span<const AssignJob> jobs, const std::vector<std::int64_t>& capacity) {
+  // From the level at which the densest jobs' smallest offers fill the chips, each price moves by how far its kind is over- or undersold.
+  const std::size_t kinds = capacity.size();
   std::vector<double> step(kinds, 1.0);  // of the logarithm
   std::vector<int> side(kinds, 0);
-  std::vector<std::int64_t> demand(kinds);
   for (int round = 0; round < kPriceSteps; ++round) {
-    std::ranges::fill(demand, 0);
-    for (const AssignJob& job : jobs) {
+    demand_.assign(kinds, 0);
+    for (const Ranked& active : active_) {
+      const AssignJob& job = jobs[active.job];
       double gain = 0;
       const std::int32_t picked = pick(job, price_, gain);
       if (picked >= 0) {
         const Offer& offer = job.offers[static_cast<std::size_t>(picked)];
-        demand[offer.kind] += offer.chips;
+        demand_[offer.kind] += offer.chips;
       }
     }
-    bool settled = true;
+    bool settled = true;  // within one chip in 200: the repair does the rest
     for (std::size_t kind = 0; kind < kinds; ++kind) {
-      const int now = demand[kind] > capacity[kind] ? 1 : demand[kind] < capacity[kind] ? -1 : 0;
+      const std::int64_t off = demand_[kind] - capacity[kind];
+      const int now = off * 200 > capacity[kind] ? 1 : off * 200 < -capacity[kind] ? -1 : 0;
       if (now == 0) { continue; }
       settled = false;
       if (side[kind] != 0 && side[kind] != now) {
@@ -79,14 +86,16 @@ void Assignment::set_prices(std::vector<AssignJob>& jobs, const std::vector<std:
   }
 }
 
-void Assignment::solve(std::vector<AssignJob>& jobs, std::vector<std::int64_t> capacity) {
+void Assignment::solve(std::span<AssignJob> jobs, std::vector<std::int64_t> capacity) {
   for (std::int64_t& chips : capacity) { chips = std::max<std::int64_t>(chips, 0); }
+  for (AssignJob& job : jobs) { job.chosen = -1; }
+  choose_active(jobs, capacity);
   set_prices(jobs, capacity);
   left_ = std::move(capacity);
   ranked_.clear();
   // The jobs that gain most for what they cost come first; each takes its best offer that fits.
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    jobs[i].chosen = -1;
+  for (const Ranked& active : active_) {
+    const std::size_t i = active.job;
     double best = 0;
     for (const Offer& offer : jobs[i].offers) {
       const double cost = price_[offer.kind] * static_cast<double>(offer.chips);
@@ -119,7 +128,8 @@ void Assignment::solve(std::vector<AssignJob>& jobs, std::vector<std::int64_t> c
   // Chips that are still free: the best exchange of a job's offer for another, until none gains. Each pass takes one exchange a job.
   for (int pass = 0; pass < 8; ++pass) {
     ranked_.clear();
-    for (std::size_t j = 0; j < jobs.size(); ++j) {
+    for (const Ranked& active : active_) {
+      const std::size_t j = active.job;
       const AssignJob& job = jobs[j];
       const double has = job.chosen < 0 ? 0 : job.offers[static_cast<std::size_t>(job.chosen)].value;
       double best = 0;

@@ -4,6 +4,7 @@
 // most; what that leaves over or overdraws, few jobs at the margin, is repaired greedily.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "fleet/pool.hpp"
@@ -22,23 +23,25 @@ struct AssignJob {
   std::int32_t keep = -1;    // the offer that it has now: ties go to it
 };
 
-/// Keeps its buffers and its last prices, from which the next call starts; the result does not depend on them by more than ties at the
-/// margin, but it does: callers that must decide alike after a restart call reset() first.
+/// Keeps its buffers only: the same jobs and capacity give the same choice.
 class Assignment {
  public:
   /// `capacity` by kind. Ties: the earlier job, the earlier offer.
-  void solve(std::vector<AssignJob>& jobs, std::vector<std::int64_t> capacity);
+  void solve(std::span<AssignJob> jobs, std::vector<std::int64_t> capacity);
   [[nodiscard]] const std::vector<double>& prices() const { return price_; }
 
  private:
-  void set_prices(std::vector<AssignJob>& jobs, const std::vector<std::int64_t>& capacity);
+  /// Only jobs that could be among the chosen are priced: the densest, until they alone would fill the chips twice.
+  void choose_active(std::span<const AssignJob> jobs, const std::vector<std::int64_t>& capacity);
+  void set_prices(std::span<const AssignJob> jobs, const std::vector<std::int64_t>& capacity);
   std::vector<double> price_;
   std::vector<std::int64_t> left_;
   struct Ranked {
     double density = 0;
     std::uint32_t job = 0;
   };
-  std::vector<Ranked> ranked_;
+  std::vector<Ranked> ranked_, active_;  // active_: in the order of jobs
+  std::vector<std::int64_t> demand_;
 };
 
 }  // namespace centrale
