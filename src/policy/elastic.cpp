@@ -40,6 +40,14 @@ const ElasticPolicy::Owner& ElasticPolicy::owner_of(std::uint64_t owner) const {
   return found == owners_.end() ? kNew : found->second;
 }
 
+std::vector<ElasticPolicy::Promise> ElasticPolicy::promises() const {
+  std::vector<Promise> all;
+  for (const Pending& pending : pendings_) {
+    if (pending.slot != kNoSlot) { all.push_back({.slot = pending.slot, .kind = pending.kind, .chips = pending.total()}); }
+  }
+  return all;
+}
+
 ElasticPolicy::Slot ElasticPolicy::occupy(const Work& work) {
   ensure(work.task);
   Slot slot = static_cast<Slot>(items_.size());

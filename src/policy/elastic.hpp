@@ -137,6 +137,14 @@ class ElasticPolicy : public Policy {
   [[nodiscard]] double loss_s(const Item& item, Time now) const;  // of a stop: lost work and restart
   [[nodiscard]] bool worth_moving(const Item& item, const Target& to, Time now) const;
   [[nodiscard]] bool same_shape(const Item& item, const Target& to) const;
+  struct Promise {
+    Slot slot = 0;
+    KindIndex kind = 0;
+    std::int64_t chips = 0;
+  };
+  /// Waiting work whose chips are on their way.
+  [[nodiscard]] std::vector<Promise> promises() const;
+  [[nodiscard]] std::int64_t most_room() const;
   [[nodiscard]] const Owner& owner_of(std::uint64_t owner) const;
 
   std::vector<Item> items_;
@@ -221,7 +229,6 @@ class ElasticPolicy : public Policy {
   void feed_starving();
   void feed(Slot slot);
   void top_up();
-  [[nodiscard]] std::int64_t most_room() const;
   void choose_all();
   void carry_out();
   void carry_out(const Target& target);

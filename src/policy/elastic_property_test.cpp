@@ -17,7 +17,8 @@ using testing::rounds_of;
 constexpr std::int64_t kRound_s = 300, kStarvation_s = 20'000;
 
 class ElasticAll : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(, ElasticAll, ::testing::Values("las", "srtf", "effective", "effective-fifo", "effective-makespan"));
+INSTANTIATE_TEST_SUITE_P(, ElasticAll,
+                         ::testing::Values("las", "srtf", "fair", "goodput", "effective", "effective-fifo", "effective-makespan"));
 
 Work random_work(Random& random, std::uint64_t id) {
   const std::int64_t chips = std::int64_t{1} << random.below(3);

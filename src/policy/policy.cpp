@@ -7,7 +7,9 @@
 #include "policy/backfill.hpp"
 #include "policy/backfill_conservative.hpp"
 #include "policy/effective.hpp"
+#include "policy/fair.hpp"
 #include "policy/fifo.hpp"
+#include "policy/goodput.hpp"
 #include "policy/las.hpp"
 #include "policy/srtf.hpp"
 
@@ -57,6 +59,8 @@ constexpr Named kPolicies[] = {
      &plain<ConservativeBackfill>},
     {"las", "least attained chip time first, in two queues (Tiresias); stops running work at rounds", &rounds<LeastAttained>},
     {"srtf", "shortest remaining time first, from estimates and what is likely where there are none", &rounds<ShortestRemaining>},
+    {"fair", "weighted fair share over the tree of tenants, by dominant kind of chip (H-DRF)", &rounds<Fair>},
+    {"goodput", "elastic: for each job the kind and count that make most of the centre (Sia, Pollux)", &rounds<Goodput>},
     {"effective", "max-min fair in effective throughput over unlike chips (Gavel)", &effective<EffectiveGoal::fair>},
     {"effective-fifo", "as effective, but first come first served", &effective<EffectiveGoal::fifo>},
     {"effective-makespan", "as effective, but all is done soonest", &effective<EffectiveGoal::makespan>},
