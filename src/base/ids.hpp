@@ -41,6 +41,9 @@ struct KeyTag {
 struct TimerTag {
   static constexpr char kPrefix = 'm';
 };
+struct ReservationTag {
+  static constexpr char kPrefix = 'r';
+};
 
 using JobId = Id<JobTag>;
 using TaskId = Id<TaskTag>;  // one attempt of a job, or one life of a replica
@@ -50,6 +53,7 @@ using ChipId = Id<ChipTag>;
 using TenantId = Id<TenantTag>;
 using KeyId = Id<KeyTag>;
 using TimerId = Id<TimerTag>;
+using ReservationId = Id<ReservationTag>;
 
 /// As people see it: "j12", "n1".
 template <class Tag>

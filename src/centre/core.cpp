@@ -39,7 +39,8 @@ Result<void> Core::apply(Event event, Time now, Output& out) {
     return result;
   }
   // A decision may take waiting work back or stop what holds its chips; one pass is enough: what that frees comes as events.
-  if (s.schedule_wanted || s.policy->head_changed()) { s.schedule(); }
+  if (s.schedule_wanted || s.head_changed()) { s.schedule(); }
+  s.watch_budgets();
   s.out = nullptr;
   return {};
 }
@@ -79,8 +80,7 @@ Result<KindChoice> CoreState::choose_kinds(const std::vector<std::string>& names
   return choice;
 }
 
-Result<void> CoreState::check_fits(TenantId tenant_id, const std::vector<std::string>& kind_names, const Gang& gang) const {
-  TRY_ASSIGN(const KindChoice choice, choose_kinds(kind_names));
+Result<void> CoreState::check_quota(TenantId tenant_id, const Gang& gang) const {
   const std::int64_t wanted = gang.workers * gang.chips;
   const Tenant& tenant = tenants[tenant_id.value - 1];
   if (tenant.quota.chips_max > 0 && wanted > tenant.quota.chips_max) {
@@ -88,6 +88,11 @@ Result<void> CoreState::check_fits(TenantId tenant_id, const std::vector<std::st
                 fmt::format("asks for {} chips; tenant '{}' may hold {}", wanted, tenant.name, tenant.quota.chips_max), "chips",
                 "ask for fewer, or have the quota raised: centrale tenants set");
   }
+  return {};
+}
+
+Result<void> CoreState::check_fits(const std::vector<std::string>& kind_names, const Gang& gang) const {
+  TRY_ASSIGN(const KindChoice choice, choose_kinds(kind_names));
   if (gang.workers <= pool.workers_ever(choice, gang, gang.workers)) { return {}; }
   // Not on the nodes that are up. Those that are drained or lost will be back: count what is installed, which only what
   // does not fit now has to pay for.
@@ -199,9 +204,13 @@ std::size_t Core::tenant_count() const { return state_->tenants.size(); }
 std::size_t Core::key_count() const { return state_->keys.size(); }
 const Scheduling& Core::scheduling() const { return state_->scheduling; }
 const Pool& Core::pool() const { return state_->pool; }
+const Spot& Core::spot() const { return state_->spot; }
+WaitReason Core::waits_for(const Job& job) const { return state_->waits_for(job); }
+MicroCurrency Core::spent(TenantId id) const { return state_->spent(id); }
 const Policy& Core::policy() const { return *state_->policy; }
 std::shared_ptr<const SpeedTable> Core::speeds(const Job& job) const { return state_->table_of(job); }
-std::size_t Core::jobs_queued() const { return state_->policy->queued(); }
+std::size_t Core::jobs_queued() const { return state_->queued(); }
+const std::vector<Reservation>& Core::reservations() const { return state_->reservations; }
 void Core::each_job(const std::function<void(const Job&)>& f) const { state_->jobs.each(f); }
 void Core::each_task(const std::function<void(const Task&)>& f) const { state_->tasks.each(f); }
 void Core::each_service(const std::function<void(const Service&)>& f) const { state_->services.each(f); }
@@ -209,7 +218,7 @@ void Core::each_service(const std::function<void(const Service&)>& f) const { st
 Usage Core::usage(TenantId id, Time now) const {
   Usage sum = state_->tenants[id.value - 1].usage;
   state_->tasks.each([&](const Task& task) {
-    if (!task.chips.empty() && state_->tenant_of(task) == id) { sum += state_->held(task, task.placed, now); }
+    if (!task.chips.empty() && state_->tenant_of(task) == id) { sum += state_->held(task, now); }
   });
   return sum;
 }
@@ -217,7 +226,7 @@ Usage Core::usage(TenantId id, Time now) const {
 Usage Core::usage(const Job& job, Time now) const {
   Usage sum = job.usage;
   const Task* task = state_->tasks.find(job.task);
-  if (task != nullptr && !task->chips.empty()) { sum += state_->held(*task, task->placed, now); }
+  if (task != nullptr && !task->chips.empty()) { sum += state_->held(*task, now); }
   return sum;
 }
 
@@ -225,7 +234,7 @@ Usage Core::usage(const Service& service, Time now) const {
   Usage sum = service.usage;
   for (const ReplicaSlot& slot : service.replicas) {
     const Task* task = state_->tasks.find(slot.task);
-    if (task != nullptr && !task->chips.empty()) { sum += state_->held(*task, task->placed, now); }
+    if (task != nullptr && !task->chips.empty()) { sum += state_->held(*task, now); }
   }
   return sum;
 }

@@ -13,6 +13,7 @@
 #include "centre/event.hpp"
 #include "centre/state.hpp"
 #include "policy/policy.hpp"
+#include "policy/spot.hpp"
 
 namespace centrale {
 
@@ -23,6 +24,7 @@ struct CoreLimits {
   std::size_t keys_max = 100'000;
   std::size_t services_max = 10'000;
   std::size_t nodes_max = 1'000'000;
+  std::size_t reservations_max = 1'000;  // a new one is compared with all of its nodes'
 };
 
 /// Something changed that a viewer may want to see again.
@@ -59,6 +61,8 @@ class Core {
   /// The whole state as JSON, and back. restore() refuses text that breaks an invariant.
   [[nodiscard]] std::string snapshot() const;
   [[nodiscard]] static Result<Core> restore(std::string_view snapshot, std::unique_ptr<Policy> policy, CoreLimits limits = {});
+  /// A copy to play with, with a policy of its own: without keys, jobs that ended and what only launchers read of the others.
+  [[nodiscard]] Core fork() const;
   /// After a restart: starts, stops and timers that were decided and may not have been carried out.
   [[nodiscard]] std::vector<Action> outstanding() const;
   /// Stops the process when the state contradicts itself; O(everything). Returns the first contradiction in words, or empty.
@@ -85,8 +89,18 @@ class Core {
   [[nodiscard]] const Scheduling& scheduling() const;
   [[nodiscard]] const Pool& pool() const;
   [[nodiscard]] const Policy& policy() const;
+  [[nodiscard]] const Spot& spot() const;
+  /// Why a queued job waits, as of now; Job::wait says only what the core needs to remember.
+  [[nodiscard]] WaitReason waits_for(const Job& job) const;
+  /// In the period under way of its budget, or for good.
+  [[nodiscard]] MicroCurrency spent(TenantId id) const;
   /// The jobs's speeds as the policy sees them; null: nothing is known.
   [[nodiscard]] std::shared_ptr<const SpeedTable> speeds(const Job& job) const;
+  [[nodiscard]] const std::vector<Reservation>& reservations() const;  // to come and under way
+  /// What failed on the chip; null: nothing did.
+  [[nodiscard]] const ChipRecord* chip_record(ChipId id) const;
+  /// So many different jobs failed on it in a row that it may be the chip.
+  [[nodiscard]] bool is_suspect(ChipId id) const;
   void each_job(const std::function<void(const Job&)>& f) const;    // by id
   void each_task(const std::function<void(const Task&)>& f) const;  // those not exited, by id
   void each_service(const std::function<void(const Service&)>& f) const;

@@ -11,6 +11,7 @@
 #include "base/ensure.hpp"
 #include "centre/core.hpp"
 #include "policy/estimator.hpp"
+#include "policy/spot.hpp"
 
 namespace centrale {
 
@@ -107,7 +108,11 @@ struct Saved {
   Corrections corrections;
   TimerId decide_timer;
   std::string policy_books;  // Policy::save
+  std::string spot_books;
   std::vector<std::string> groups;
+  std::vector<Reservation> reservations;
+  ReservationId next_reservation{1};
+  std::vector<ChipRecord> chip_records;
 };
 
 template <class V>
@@ -133,7 +138,11 @@ void describe(V& v, Saved& s) {
   v("corrections", s.corrections);
   v("decide_timer", s.decide_timer);
   v("policy_books", s.policy_books);
+  v("spot_books", s.spot_books);
   v("groups", s.groups);
+  v("reservations", s.reservations);
+  v("next_reservation", s.next_reservation);
+  v("chip_records", s.chip_records);
 }
 
 /// How a task ended, as far as what follows from it goes.
@@ -160,8 +169,17 @@ struct CoreState final : Allowance {
   TimerId decide_timer;             // when the policy wants to be asked again
   std::vector<std::string> groups;  // names of domains, leaves and spines; a group's number is its place here + 1
 
+  std::vector<Reservation> reservations;  // to come and under way, by id
+  ReservationId next_reservation{1};
+  std::map<std::uint64_t, ChipRecord> chip_records;  // by chip
+
+  Spot spot;  // bids for what the plan leaves; its books are saved with the policy's
+
   // Derived.
   Pool pool;
+  KindPrices list_prices{};                                          // a chip hour by kind: the highest of its chips'
+  std::map<std::uint64_t, std::vector<ReservationId>> booked;        // by node
+  std::map<std::uint64_t, std::unique_ptr<Policy>> reserved_queues;  // by reservation under way: a small centre of its own
   std::unordered_map<std::string, NodeId> node_names;
   std::unordered_map<std::string, TenantId> tenant_names;
   std::unordered_map<std::string, ServiceId> service_names;
@@ -174,9 +192,9 @@ struct CoreState final : Allowance {
   std::size_t unfinished_jobs = 0;
   std::unordered_map<std::string, std::uint32_t> group_numbers;
   std::vector<std::vector<std::int64_t>> held_by_kind;  // by tenant, kind: thousandths of chips
-  /// What a tenant's running tasks cost: the sums of price and of price x start give the bill at any time.
+  /// What a tenant's running tasks cost: at any time t, per_hour x t + owed, in micro-units x ns per hour.
   struct Burn {
-    Int128 per_hour = 0, since = 0;
+    Int128 per_hour = 0, owed = 0;
   };
   std::vector<Burn> burns;  // by tenant
   using TableKey = std::pair<const Speeds*, std::string>;
@@ -191,7 +209,9 @@ struct CoreState final : Allowance {
   // Of the apply() under way.
   Output* out = nullptr;
   bool schedule_wanted = false;
-  Decision decision;  // kept to save allocations
+  std::vector<TenantId> budgets_touched;  // what they spend an hour has changed, or how much they may
+  std::vector<Work> blocked;              // kept to save allocations
+  Decision decision;                      // kept to save allocations
 
   [[nodiscard]] KindMask kinds_for(TenantId tenant, std::int64_t chips, std::int64_t share_milli) const override;
   void take(TenantId tenant, KindIndex kind, std::int64_t chips, std::int64_t share_milli) override;
@@ -203,6 +223,7 @@ struct CoreState final : Allowance {
 
   // work.cpp
   void schedule();
+  void carry_out();  // the decision
   [[nodiscard]] std::shared_ptr<const SpeedTable> table_of(const Job& job);
   [[nodiscard]] Work work_of(const Job& job);
   [[nodiscard]] Work work_of(const Service& service, const Task& task) const;
@@ -210,10 +231,6 @@ struct CoreState final : Allowance {
   [[nodiscard]] Gang gang_of(const JobSpec& spec) const;
   [[nodiscard]] Gang gang_of(const Task& task) const;
   [[nodiscard]] std::int64_t held_of(TenantId tenant, KindIndex kind) const;
-  /// What the tenant spent in the period under way, what runs included.
-  [[nodiscard]] MicroCurrency spent(TenantId tenant) const;
-  void roll_cost_period(Tenant& tenant) const;
-  void burn(const Task& task, bool starts);
   void adopt(const Task& task);
   void use_policy(std::unique_ptr<Policy> fresh);
   void tell_tenancy(TenantId tenant);
@@ -221,7 +238,36 @@ struct CoreState final : Allowance {
   Result<void> on(SpeedRevised& e);
 
   [[nodiscard]] Result<KindChoice> choose_kinds(const std::vector<std::string>& names) const;
-  [[nodiscard]] Result<void> check_fits(TenantId tenant, const std::vector<std::string>& kind_names, const Gang& gang) const;
+  [[nodiscard]] Result<void> check_quota(TenantId tenant, const Gang& gang) const;
+  [[nodiscard]] Result<void> check_fits(const std::vector<std::string>& kind_names, const Gang& gang) const;
+
+  // billing.cpp
+  /// What the tenant spent in the period under way, what runs included.
+  [[nodiscard]] MicroCurrency spent(TenantId tenant) const;
+  /// … and what it had spent when that period began.
+  [[nodiscard]] MicroCurrency spent_before(TenantId tenant) const;
+  /// What its running tasks owe at `at`, which is not before the last change.
+  [[nodiscard]] MicroCurrency accrued(TenantId tenant, Time at) const;
+  [[nodiscard]] bool within_budget(TenantId tenant) const;
+  void roll_cost_period(TenantId tenant);
+  void burn(const Task& task, bool starts);
+  /// From now on the task pays `rate`.
+  void settle(Task& task, MicroCurrency rate);
+  [[nodiscard]] MicroCurrency rate_of(const Task& task) const;
+  [[nodiscard]] PayClass pay_class_of(const Task& task) const;
+  [[nodiscard]] Time budget_changes(TenantId tenant) const;
+  void watch_budget(TenantId tenant);
+  void watch_budgets();
+  /// Stops what may be stopped.
+  void stop_sparable(TenantId tenant);
+  [[nodiscard]] WaitReason waits_for(const Job& job) const;
+
+  // market.cpp
+  void trade();
+  [[nodiscard]] bool is_spot(const Task& task) const;
+  /// Its chips count for the tenant (sign 1) or no longer do (-1).
+  void hold_chips(const Task& task, std::int64_t sign);
+  void list_price(Chip& chip, MicroCurrency price);
 
   // nodes.cpp
   Result<void> on(NodeJoined& e);
@@ -240,6 +286,34 @@ struct CoreState final : Allowance {
   /// The task cannot stay where it is: it is stopped and placed again, at no cost to its restart budget.
   void evict(Task& task, const char* why);
 
+  // reservations.cpp
+  Result<void> on(ReservationMade& e);
+  Result<void> on(ReservationCancelled& e);
+  [[nodiscard]] Reservation* reservation_at(ReservationId id);
+  [[nodiscard]] const Reservation* reservation_named(std::string_view name) const;
+  [[nodiscard]] Result<std::vector<NodeId>> choose_nodes(const ReservationMade& e) const;
+  [[nodiscard]] Result<void> check_reserved(const ReservationMade& e, const std::vector<NodeId>& chosen) const;
+  [[nodiscard]] Result<void> check_reservation(TenantId tenant, const JobSpec& spec) const;
+  [[nodiscard]] Time busy_until(const Node& node) const;
+  void book(const Reservation& reservation);
+  void reservation_due(ReservationId id);
+  void open(Reservation& reservation);
+  void close(ReservationId id);  // and forgets it
+  /// The pool learns what it may give out of the node: by its state and by reservations.
+  void tell_open(NodeId node);
+  /// Who schedules the task: the queue of the reservation under way that it belongs to, else the centre's policy.
+  [[nodiscard]] Policy& policy_of(const Task& task);
+  [[nodiscard]] std::size_t queued() const;
+  [[nodiscard]] bool head_changed() const;
+  void schedule_reserved();
+  [[nodiscard]] std::string reservation_contradiction() const;
+
+  // health.cpp
+  void note_ending(const Task& task, Ending ending, const std::string& message);
+  void note_failure(ChipId chip, const std::string& reason);
+  [[nodiscard]] bool is_suspect(const ChipRecord& record) const;
+  [[nodiscard]] std::uint64_t owner_of(const Task& task) const;
+
   // tenants.cpp
   Result<void> on(TenantDefined& e);
   Result<void> on(KeyAdded& e);
@@ -247,8 +321,8 @@ struct CoreState final : Allowance {
   Result<void> on(TokensMetered& e);
   [[nodiscard]] bool is_below(const std::string& name, const std::string& above) const;
   [[nodiscard]] Result<void> check_tenant(TenantId id) const;
-  /// What a task's chips cost from `from` to `to`.
-  [[nodiscard]] Usage held(const Task& task, Time from, Time to) const;
+  /// What a task has used and costs until `to`.
+  [[nodiscard]] Usage held(const Task& task, Time to) const;
 
   // jobs.cpp
   Result<void> on(JobSubmitted& e);

@@ -90,6 +90,18 @@ struct JobSubmitted {
   JobSpec spec;
   Shared<Speeds> speeds{};  // what the estimator says; none: it is run as asked
 };
+/// So long the nodes are a tenant's alone, for its jobs that name the reservation; without a tenant nobody's: maintenance.
+struct ReservationMade {
+  std::string name;
+  TenantId tenant;
+  std::vector<NodeId> nodes{};  // these, or …
+  std::string kind{};           // … whole nodes, those that are free soonest, with at least …
+  std::int64_t chips = 0;       // … so many chips of the kind
+  Time from, to;
+};
+struct ReservationCancelled {
+  std::string name;
+};
 /// The estimator says otherwise now.
 struct SpeedRevised {
   JobId job;
@@ -157,16 +169,18 @@ struct TokensMetered {
   std::int64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, estimated_tokens = 0;
 };
 
-using Event =
-    std::variant<NodeJoined, NodeLost, NodeDrained, NodeResumed, ChipFailed, ChipRepaired, TenantDefined, KeyAdded, KeyRevoked,
-                 JobSubmitted, JobCancelled, ServiceDefined, ServiceScaled, ServiceRemoved, TaskStarted, TaskStartFailed, TaskProgressed,
-                 TaskExited, ReplicaReady, ReplicaUnready, TimerFired, TokensMetered, SpeedRevised, SchedulingSet>;
+using Event = std::variant<NodeJoined, NodeLost, NodeDrained, NodeResumed, ChipFailed, ChipRepaired, TenantDefined, KeyAdded, KeyRevoked,
+                           JobSubmitted, JobCancelled, ServiceDefined, ServiceScaled, ServiceRemoved, TaskStarted, TaskStartFailed,
+                           TaskProgressed, TaskExited, ReplicaReady, ReplicaUnready, TimerFired, TokensMetered, SpeedRevised, SchedulingSet,
+                           ReservationMade, ReservationCancelled>;
 template <>
-inline constexpr std::array<std::string_view, 24> kVariantNames<Event>{
-    "node_joined",    "node_lost",       "node_drained", "node_resumed",      "chip_failed",     "chip_repaired",
-    "tenant_defined", "key_added",       "key_revoked",  "job_submitted",     "job_cancelled",   "service_defined",
-    "service_scaled", "service_removed", "task_started", "task_start_failed", "task_progressed", "task_exited",
-    "replica_ready",  "replica_unready", "timer_fired",  "tokens_metered",    "speed_revised",   "scheduling_set"};
+inline constexpr std::array<std::string_view, 26> kVariantNames<Event>{
+    "node_joined",          "node_lost",       "node_drained",   "node_resumed",    "chip_failed",
+    "chip_repaired",        "tenant_defined",  "key_added",      "key_revoked",     "job_submitted",
+    "job_cancelled",        "service_defined", "service_scaled", "service_removed", "task_started",
+    "task_start_failed",    "task_progressed", "task_exited",    "replica_ready",   "replica_unready",
+    "timer_fired",          "tokens_metered",  "speed_revised",  "scheduling_set",  "reservation_made",
+    "reservation_cancelled"};
 
 // Actions. Each carries (sequence, index) so that issuing it again after a crash is harmless.
 struct StartTask {
@@ -271,6 +285,20 @@ void describe(V& v, SpeedRevised& e) {
 template <class V>
 void describe(V& v, SchedulingSet& e) {
   v("scheduling", e.scheduling);
+}
+template <class V>
+void describe(V& v, ReservationMade& e) {
+  v("name", e.name);
+  v("tenant", e.tenant);
+  v("nodes", e.nodes);
+  v("kind", e.kind);
+  v("chips", e.chips);
+  v("from", e.from);
+  v("to", e.to);
+}
+template <class V>
+void describe(V& v, ReservationCancelled& e) {
+  v("name", e.name);
 }
 template <class V>
 void describe(V& v, JobCancelled& e) {

@@ -73,7 +73,13 @@ Result<void> CoreState::on(JobSubmitted& e) {
     return fail(ErrorKind::exhausted, fmt::format("the centre holds {} unfinished jobs, its limit", limits.jobs_queued_max), {},
                 "wait until some are done");
   }
-  TRY(check_fits(e.tenant, e.spec.chip_kinds, gang_of(e.spec)));
+  if (pay_class(e.spec) != PayClass::spot) { TRY(check_quota(e.tenant, gang_of(e.spec))); }
+  if (pay_class(e.spec) == PayClass::spot && !e.spec.reservation.empty()) {
+    return fail(ErrorKind::invalid, "a job with a bid takes what is left over, not what is reserved", "spot_bid",
+                "name the reservation, or bid");
+  }
+  TRY(check_fits(e.spec.chip_kinds, gang_of(e.spec)));
+  TRY(check_reservation(e.tenant, e.spec));
   if (e.speeds) { TRY(check_speeds(*e.speeds)); }
   TRY_ASSIGN(const std::vector<JobId> unmet, unmet_dependencies(e.tenant, e.spec));
   out->created = jobs.next_id().value;
@@ -107,6 +113,12 @@ Result<void> CoreState::on(JobSubmitted& e) {
 
 void CoreState::enqueue(Job& job) {
   job.state = JobState::queued;
+  const Reservation* const reserved = job.spec.reservation.empty() ? nullptr : reservation_named(job.spec.reservation);
+  if (!job.spec.reservation.empty() && (reserved == nullptr || !reserved->open || reserved->tenant != job.tenant)) {
+    job.wait = WaitReason::reservation;
+    changed(Change::What::job, job.id.value);
+    return;
+  }
   job.wait = WaitReason::chips;
   job.task = tasks.next_id();
   Task& task = tasks.add();
@@ -116,8 +128,9 @@ void CoreState::enqueue(Job& job) {
   task.memory = job.spec.memory;
   task.cpu_milli = job.spec.cpu_milli;
   task.share_milli = job.spec.share_milli;
+  if (reserved != nullptr) { task.reservation = reserved->id; }
   job.queued = now;
-  policy->enqueue(work_of(job));
+  policy_of(task).enqueue(work_of(job));
   changed(Change::What::job, job.id.value);
 }
 

@@ -8,6 +8,10 @@
 
 namespace centrale {
 
+namespace {
+constexpr MicroCurrency kPriceMax{1'000'000'000'000};  // a chip hour; a gang of the largest size still fits 64 bits
+}
+
 Result<Node*> CoreState::node_at(NodeId id) {
   if (id.value == 0 || id.value > nodes.size()) { return fail(ErrorKind::not_found, fmt::format("there is no node {}", to_string(id))); }
   return &nodes[id.value - 1];
@@ -24,6 +28,10 @@ Result<void> CoreState::check_groups(const NodeJoined& e) const {
     if (group.count < 0 || group.power.value < 0 || group.price_per_hour.value < 0 || group.memory.value < 0) {
       return fail(ErrorKind::invalid, fmt::format("chips of kind '{}' with a negative count, power, price or memory", group.kind),
                   "node " + e.name);
+    }
+    if (group.price_per_hour > kPriceMax) {
+      return fail(ErrorKind::invalid, fmt::format("chips of kind '{}' at {} micro-units an hour", group.kind, group.price_per_hour.value),
+                  "node " + e.name, fmt::format("at most {}", kPriceMax.value));
     }
     for (std::size_t k = 0; k < i; ++k) {
       if (e.chips[k].kind == group.kind) {
@@ -86,7 +94,7 @@ Result<void> CoreState::on(NodeJoined& e) {
     if (!name.empty() && group_numbers.try_emplace(name, static_cast<std::uint32_t>(groups.size() + 1)).second) { groups.push_back(name); }
   }
   tell_where(id);
-  pool.set_schedulable(id.value - 1, joined.state == NodeState::up);
+  tell_open(id);
   update_chips(id, e.chips);
   schedule_wanted = true;
   out->created = id.value;
@@ -128,7 +136,7 @@ void CoreState::update_chips(NodeId id, const std::vector<ChipGroup>& given) {
       Chip& chip = chips[chip_id.value - 1];
       chip.memory = group.memory;
       chip.power = group.power;
-      chip.price_per_hour = group.price_per_hour;
+      list_price(chip, group.price_per_hour);
       if (chip.health == ChipHealth::gone) {  // one that failed stays so until somebody says that it is repaired
         set_health(chip_id, ChipHealth::ok);
       }
@@ -170,7 +178,7 @@ Result<void> CoreState::on(NodeLost& e) {
   if (node->state == NodeState::lost) { return {}; }
   node->state = NodeState::lost;
   node->since = now;
-  pool.set_schedulable(e.node.value - 1, false);
+  tell_open(e.node);
   changed(Change::What::node, e.node.value);
   std::vector<TaskId> hit;
   for (const ChipId chip : node->chips) {
@@ -199,7 +207,7 @@ Result<void> CoreState::on(NodeDrained& e) {
   }
   node->state = NodeState::drained;
   node->since = now;
-  pool.set_schedulable(e.node.value - 1, false);
+  tell_open(e.node);
   out->created = e.node.value;
   changed(Change::What::node, e.node.value);
   return {};
@@ -212,7 +220,7 @@ Result<void> CoreState::on(NodeResumed& e) {
   }
   node->state = NodeState::up;
   node->since = now;
-  pool.set_schedulable(e.node.value - 1, true);
+  tell_open(e.node);
   schedule_wanted = true;
   out->created = e.node.value;
   changed(Change::What::node, e.node.value);
@@ -223,13 +231,21 @@ Result<void> CoreState::on(ChipFailed& e) {
   if (e.chip.value == 0 || e.chip.value > chips.size()) {
     return fail(ErrorKind::not_found, fmt::format("there is no chip {}", to_string(e.chip)));
   }
-  if (chips[e.chip.value - 1].health == ChipHealth::ok) { set_health(e.chip, ChipHealth::failed); }
+  if (chips[e.chip.value - 1].health == ChipHealth::ok) {
+    note_failure(e.chip, e.reason);
+    ++chip_records[e.chip.value].failures;
+    set_health(e.chip, ChipHealth::failed);
+  }
   return {};
 }
 
 Result<void> CoreState::on(ChipRepaired& e) {
   if (e.chip.value == 0 || e.chip.value > chips.size()) {
     return fail(ErrorKind::not_found, fmt::format("there is no chip {}", to_string(e.chip)));
+  }
+  if (const auto record = chip_records.find(e.chip.value); record != chip_records.end()) {  // it begins anew; what was is kept
+    record->second.row.clear();
+    changed(Change::What::node, chips[e.chip.value - 1].node.value);
   }
   if (chips[e.chip.value - 1].health == ChipHealth::failed) { set_health(e.chip, ChipHealth::ok); }
   return {};

@@ -25,15 +25,16 @@ Result<Service*> CoreState::service_at(ServiceId id) {
 Result<void> CoreState::on(ServiceDefined& e) {
   TRY(check_tenant(e.tenant));
   TRY(validate(e.spec));
-  TRY(check_fits(e.tenant, e.spec.chip_kinds,
-                 {.workers = 1,
+  const Gang gang{.workers = 1,
                   .chips = e.spec.chips,
                   .memory = e.spec.memory,
                   .cpu_milli = e.spec.cpu_milli,
                   .share_milli = e.spec.share_milli,
                   .apart = 0,
                   .ends = kNever,
-                  .reservation = 0}));
+                  .reservation = 0};
+  TRY(check_quota(e.tenant, gang));
+  TRY(check_fits(e.spec.chip_kinds, gang));
   const auto known = service_names.find(e.spec.name);
   if (known != service_names.end()) {
     TRY_ASSIGN(Service* const service, service_at(known->second));
@@ -113,6 +114,7 @@ void CoreState::start_replica(Service& service, std::size_t ordinal) {
   task.memory = service.spec.memory;
   task.cpu_milli = service.spec.cpu_milli;
   task.share_milli = service.spec.share_milli;
+  task.apart = service.spec.apart;
   service.replicas[ordinal].task = id;
   policy->enqueue(work_of(service, task));
 }

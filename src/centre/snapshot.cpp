@@ -2,6 +2,7 @@
 // The state as text and back, and the check that it does not contradict itself. Events as text.
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -48,7 +49,11 @@ Saved CoreState::save() const {
   saved.corrections = corrections;
   saved.decide_timer = decide_timer;
   saved.policy_books = policy->save();
+  saved.spot_books = spot.idle() ? std::string{} : spot.save();
   saved.groups = groups;
+  saved.reservations = reservations;
+  saved.next_reservation = next_reservation;
+  for (const auto& [chip, record] : chip_records) { saved.chip_records.push_back(record); }
   return saved;
 }
 
@@ -96,7 +101,7 @@ Result<void> CoreState::load(Saved saved) {
   for (std::size_t i = 0; i < groups.size(); ++i) { group_numbers[groups[i]] = static_cast<std::uint32_t>(i + 1); }
   held_by_kind.resize(tenants.size());
   burns.resize(tenants.size());
-  for (Tenant& tenant : tenants) { tenant.chips_held = tenant.held_milli = 0; }
+  for (Tenant& tenant : tenants) { tenant.chips_held = tenant.held_milli = tenant.spot_held = 0; }
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     node_names[nodes[i].name] = NodeId{i + 1};
     pool.add_node(nodes[i].memory);
@@ -105,7 +110,6 @@ Result<void> CoreState::load(Saved saved) {
       if (!name.empty() && !group_numbers.contains(name)) { return std::unexpected(broken(fmt::format("nothing is known of '{}'", name))); }
     }
     tell_where(NodeId{i + 1});
-    pool.set_schedulable(i, nodes[i].state == NodeState::up);
   }
   for (std::size_t i = 0; i < chips.size(); ++i) {
     const Chip& chip = chips[i];
@@ -113,9 +117,28 @@ Result<void> CoreState::load(Saved saved) {
         kinds.size() > kKindsMax) {
       return std::unexpected(broken(fmt::format("chip {} belongs nowhere", i + 1)));
     }
+    list_prices[static_cast<std::size_t>(chip.kind)] = std::max(list_prices[static_cast<std::size_t>(chip.kind)], chip.price_per_hour);
     const ChipId id = pool.add_chip(chip.node.value - 1, static_cast<KindIndex>(chip.kind));
     pool.set_usable(id, chip.health == ChipHealth::ok);
   }
+  reservations = std::move(saved.reservations);
+  next_reservation = saved.next_reservation;
+  ReservationId last;
+  for (const Reservation& reservation : reservations) {
+    const bool known = std::ranges::all_of(reservation.nodes, [&](NodeId node) { return node.value > 0 && node.value <= nodes.size(); });
+    if (reservation.id <= last || reservation.id >= next_reservation || !known || reservation.tenant.value > tenants.size()) {
+      return std::unexpected(broken(fmt::format("reservation '{}' is of nodes or a tenant that are not there", reservation.name)));
+    }
+    last = reservation.id;
+    book(reservation);
+  }
+  for (ChipRecord& record : saved.chip_records) {
+    if (record.chip.value == 0 || record.chip.value > chips.size()) {
+      return std::unexpected(broken(fmt::format("there is no chip {}", to_string(record.chip))));
+    }
+    chip_records[record.chip.value] = std::move(record);
+  }
+  for (std::size_t i = 0; i < nodes.size(); ++i) { tell_open(NodeId{i + 1}); }
   for (std::size_t i = 0; i < tenants.size(); ++i) { tenant_names[tenants[i].name] = TenantId{i + 1}; }
   for (std::size_t i = 0; i < keys.size(); ++i) { key_hashes[keys[i].hash] = KeyId{i + 1}; }
   Result<void> result;
@@ -129,6 +152,8 @@ Result<void> CoreState::load(Saved saved) {
     if (!check_tenant(job.tenant)) { result = std::unexpected(broken(fmt::format("job {} has no tenant", to_string(job.id)))); }
   });
   TRY(result);
+  std::vector<std::pair<std::int64_t, MicroCurrency>> periods;  // as they were; burn() rolls them, and not all burns yet
+  for (const Tenant& tenant : tenants) { periods.emplace_back(tenant.cost_period, tenant.cost_before); }
   tasks.each([&](const Task& task) {
     if ((task.job && jobs.find(task.job) == nullptr) || (task.service && services.find(task.service) == nullptr) ||
         (!task.job && !task.service) || task.chips_per_worker < 1) {
@@ -143,14 +168,26 @@ Result<void> CoreState::load(Saved saved) {
     }
     if (task.chips.empty() || !result) { return; }
     pool.take(task.chips, gang_of(task));
-    take(tenant_of(task), pool.kind_of(task.chips.front()), static_cast<std::int64_t>(task.chips.size()), task.share_milli);
+    if (task.rate.value == 0 && task.billed_until < task.placed) {  // placed by a version that knew no rates
+      Task& old = tasks.at(task.id);
+      old.rate = rate_of(task);
+      old.billed_until = task.placed;
+    }
+    hold_chips(task, 1);
     burn(task, true);
   });
   TRY(result);
+  budgets_touched.clear();
+  for (std::size_t i = 0; i < tenants.size(); ++i) { std::tie(tenants[i].cost_period, tenants[i].cost_before) = periods[i]; }
   scheduling = std::move(saved.scheduling);
   if (scheduling.policy != policy->name()) { TRY_ASSIGN(policy, make_policy(scheduling)); }
+  tasks.each([&](const Task& task) {
+    if (&policy_of(task) != policy.get()) { adopt(task); }
+  });
   use_policy(std::move(policy));
   TRY(policy->load(saved.policy_books));
+  spot.set_terms(scheduling.market, list_prices);
+  TRY(spot.load(saved.spot_books));
   const std::string wrong = contradiction();
   if (!wrong.empty()) { return std::unexpected(broken(wrong)); }
   return {};
@@ -175,7 +212,10 @@ namespace {
 /// The state that a job must have while its task is in `task`.
 bool agrees(const Job& job, const Task* task) {
   if (is_final(job.state)) { return task == nullptr; }
-  if (task == nullptr) { return job.state == JobState::queued && (job.wait == WaitReason::dependency || job.wait == WaitReason::backoff); }
+  if (task == nullptr) {
+    return job.state == JobState::queued &&
+           (job.wait == WaitReason::dependency || job.wait == WaitReason::backoff || job.wait == WaitReason::reservation);
+  }
   switch (task->state) {
     case TaskState::queued: return job.state == JobState::queued && job.wait == WaitReason::chips;
     case TaskState::starting: return job.state == JobState::starting;
@@ -222,7 +262,8 @@ std::string CoreState::contradiction() const {
       }
     }
   });
-  if (queued != policy->queued()) { say(fmt::format("{} tasks are queued, the policy has {}", queued, policy->queued())); }
+  if (queued != this->queued()) { say(fmt::format("{} tasks are queued, the policy has {}", queued, this->queued())); }
+  say(reservation_contradiction());
   for (std::size_t i = 0; i < chips.size(); ++i) {
     if (chips[i].holder) {
       held -= chips[i].sharers.empty() ? 1U : 0U;
@@ -238,7 +279,7 @@ std::string CoreState::contradiction() const {
     if (pool.memory_free(i) != nodes[i].memory - memory_taken[i]) { say(fmt::format("node {}: memory does not add up", nodes[i].name)); }
   }
   for (std::size_t i = 0; i < tenants.size(); ++i) {
-    if (tenants[i].chips_held != held_by_tenant[i]) {
+    if (tenants[i].chips_held + tenants[i].spot_held != held_by_tenant[i]) {
       say(fmt::format("tenant {} holds {} chips, counted {}", tenants[i].name, tenants[i].chips_held, held_by_tenant[i]));
     }
   }

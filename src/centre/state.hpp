@@ -21,9 +21,10 @@ inline constexpr std::array<std::string_view, 7> kEnumNames<JobState>{"queued", 
 [[nodiscard]] constexpr bool is_final(JobState s) { return s >= JobState::done; }
 
 /// Why a queued job waits.
-enum class WaitReason : unsigned char { none, chips, dependency, backoff };
+enum class WaitReason : unsigned char { none, chips, dependency, backoff, reservation, budget, quota, price };
 template <>
-inline constexpr std::array<std::string_view, 4> kEnumNames<WaitReason>{"none", "chips", "dependency", "backoff"};
+inline constexpr std::array<std::string_view, 8> kEnumNames<WaitReason>{"none",        "chips",  "dependency", "backoff",
+                                                                        "reservation", "budget", "quota",      "price"};
 
 enum class TaskState : unsigned char { queued, starting, running, stopping, exited };
 template <>
@@ -53,6 +54,27 @@ struct Chip {
   std::vector<TaskId> sharers;  // … those that have a part of it
 };
 
+/// What became of a chip and on it. There is one for each chip on which something failed, no more.
+struct ChipRecord {
+  ChipId chip;
+  std::int64_t failures = 0;       // of the chip itself, as it was reported
+  std::int64_t tasks_failed = 0;   // while they held it
+  std::vector<std::uint64_t> row;  // owners (as Work::owner) of those that failed on it since one ended well; at most kFailedInARowMax
+  std::string reason;              // of the last of all these
+  Time last;
+};
+inline constexpr std::size_t kFailedInARowMax = 16;
+
+struct Reservation {
+  ReservationId id;
+  std::string name;
+  TenantId tenant;  // none: maintenance
+  std::vector<NodeId> nodes;
+  Time from, to;
+  bool open = false;  // under way
+  TimerId timer;
+};
+
 struct Node {
   std::string name;
   Bytes memory;
@@ -63,6 +85,13 @@ struct Node {
   std::string domain, leaf, spine;  // as it said when it joined
 };
 
+/// What a chip's time is charged by: its list price, less for what may be stopped for others, or the market's price.
+enum class PayClass : unsigned char { on_demand, preemptible, spot };
+template <>
+inline constexpr std::array<std::string_view, 3> kEnumNames<PayClass>{"on_demand", "preemptible", "spot"};
+[[nodiscard]] PayClass pay_class(const JobSpec& spec);
+[[nodiscard]] MicroCurrency bid_of(const JobSpec& spec);  // a chip hour
+
 /// What was used; sums, never lost when jobs are forgotten.
 struct Usage {
   Nanos device_time;  // chips x time
@@ -71,6 +100,9 @@ struct Usage {
   std::int64_t tokens_trained = 0;
   std::int64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, estimated_tokens = 0;
   MicroCurrency cost;
+  // Of the device time and the cost above; the rest is on demand.
+  Nanos preemptible_time, spot_time;
+  MicroCurrency preemptible_cost, spot_cost;
 
   Usage& operator+=(const Usage& other);
 };
@@ -83,7 +115,9 @@ struct Tenant {
   std::int64_t day = 0;         // days since the epoch that day_tokens counts
   std::int64_t day_tokens = 0;
   std::int64_t cost_period = 0;  // which of the quota's periods …
-  MicroCurrency cost_before;     // … began with this sum
+  MicroCurrency cost_before;     // … began with this sum, what ran then included
+  std::int64_t spot_held = 0;    // chips held by bids, beyond chips_held
+  TimerId budget_timer;          // when to look again whether its budget is spent, or a new period begins
   Usage usage;
 };
 
@@ -142,7 +176,13 @@ struct Task {
   TimerId timer;  // start timeout or time limit
   std::int64_t cpu_milli = 0;
   std::int64_t share_milli = 1000;
-  std::int64_t row = -1;  // of its job's speeds: the shape that it runs in; -1: as asked
+  MicroCurrency rate;            // an hour of all its chips, as agreed
+  MicroCurrency billed;          // what it cost until …
+  Time billed_until;             // … then, …
+  std::int64_t billed_rest = 0;  // … and micro-units x ns of the next hour's
+  std::int64_t row = -1;         // of its job's speeds: the shape that it runs in; -1: as asked
+  ReservationId reservation;     // whose queue and nodes it belongs to
+  bool apart = false;            // as the service's spec was when it was queued
 };
 
 /// One ordinal of a service: which task it has now, and how its last ones failed.
@@ -165,10 +205,10 @@ struct Service {
   Usage usage;
 };
 
-enum class TimerPurpose : unsigned char { retry_job, retry_replica, start_timeout, time_limit, decide };
+enum class TimerPurpose : unsigned char { retry_job, retry_replica, start_timeout, time_limit, decide, reservation, budget };
 template <>
-inline constexpr std::array<std::string_view, 5> kEnumNames<TimerPurpose>{"retry_job", "retry_replica", "start_timeout", "time_limit",
-                                                                          "decide"};
+inline constexpr std::array<std::string_view, 7> kEnumNames<TimerPurpose>{"retry_job", "retry_replica", "start_timeout", "time_limit",
+                                                                          "decide",    "reservation",   "budget"};
 
 struct Timer {
   TimerId id;
@@ -178,6 +218,8 @@ struct Timer {
   ServiceId service;
   TaskId task;
   std::int64_t ordinal = 0;
+  ReservationId reservation{};
+  TenantId tenant{};
 };
 
 template <class V>
@@ -195,6 +237,26 @@ void describe(V& v, Chip& c) {
   v("health", c.health);
   v("holder", c.holder);
   v("sharers", c.sharers);
+}
+template <class V>
+void describe(V& v, ChipRecord& r) {
+  v("chip", r.chip);
+  v("failures", r.failures);
+  v("tasks_failed", r.tasks_failed);
+  v("row", r.row);
+  v("reason", r.reason);
+  v("last", r.last);
+}
+template <class V>
+void describe(V& v, Reservation& r) {
+  v("id", r.id);
+  v("name", r.name);
+  v("tenant", r.tenant);
+  v("nodes", r.nodes);
+  v("from", r.from);
+  v("to", r.to);
+  v("open", r.open);
+  v("timer", r.timer);
 }
 template <class V>
 void describe(V& v, Node& n) {
@@ -219,6 +281,10 @@ void describe(V& v, Usage& u) {
   v("completion_tokens", u.completion_tokens);
   v("estimated_tokens", u.estimated_tokens);
   v("cost_micro", u.cost);
+  v("preemptible_ns", u.preemptible_time);
+  v("spot_ns", u.spot_time);
+  v("preemptible_cost_micro", u.preemptible_cost);
+  v("spot_cost_micro", u.spot_cost);
 }
 template <class V>
 void describe(V& v, Tenant& t) {
@@ -230,6 +296,8 @@ void describe(V& v, Tenant& t) {
   v("day_tokens", t.day_tokens);
   v("cost_period", t.cost_period);
   v("cost_before_micro", t.cost_before);
+  v("spot_held", t.spot_held);
+  v("budget_timer", t.budget_timer);
   v("usage", t.usage);
 }
 template <class V>
@@ -292,7 +360,13 @@ void describe(V& v, Task& t) {
   v("timer", t.timer);
   v("cpu_milli", t.cpu_milli);
   v("share_milli", t.share_milli);
+  v("rate_micro", t.rate);
+  v("billed_micro", t.billed);
+  v("billed_until", t.billed_until);
+  v("billed_rest", t.billed_rest);
   v("row", t.row);
+  v("reservation", t.reservation);
+  v("apart", t.apart);
 }
 template <class V>
 void describe(V& v, ReplicaSlot& r) {
@@ -322,6 +396,8 @@ void describe(V& v, Timer& t) {
   v("service", t.service);
   v("task", t.task);
   v("ordinal", t.ordinal);
+  v("reservation", t.reservation);
+  v("tenant", t.tenant);
 }
 
 }  // namespace centrale

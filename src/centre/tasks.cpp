@@ -26,6 +26,8 @@ void CoreState::start(Task& task) {
     }
     changed(Change::What::node, chip.node.value);
   }
+  task.rate = rate_of(task);
+  task.billed_until = now;
   burn(task, true);
   act(StartTask{task.id});
   if (task.job) {
@@ -52,11 +54,13 @@ void CoreState::start(Task& task) {
 void CoreState::release_chips(Task& task) {
   pool.give_back(task.chips, gang_of(task));
   burn(task, false);
-  take(tenant_of(task), pool.kind_of(task.chips.front()), -static_cast<std::int64_t>(task.chips.size()), task.share_milli);
+  hold_chips(task, -1);
   for (const ChipId id : task.chips) {
     Chip& chip = chips[id.value - 1];
     if (task.share_milli < 1000) {
-      ensure(std::erase(chip.sharers, task.id) == 1);
+      const auto part = std::ranges::find(chip.sharers, task.id);  // a gang may have several parts of a chip
+      ensure(part != chip.sharers.end());
+      chip.sharers.erase(part);
       chip.holder = chip.sharers.empty() ? TaskId{} : chip.sharers.front();
     } else {
       ensure(chip.holder == task.id);
@@ -64,13 +68,13 @@ void CoreState::release_chips(Task& task) {
     }
     changed(Change::What::node, chip.node.value);
   }
-  policy->ended(task.id);
+  policy_of(task).ended(task.id);
   schedule_wanted = true;
 }
 
 void CoreState::stop(Task& task) {
   if (task.state == TaskState::queued) {
-    policy->dequeue(work_of(task));
+    policy_of(task).dequeue(work_of(task));
     tasks.erase(task.id);
     return;
   }
@@ -78,21 +82,24 @@ void CoreState::stop(Task& task) {
     task.state = TaskState::stopping;
     task.stop_wanted = true;
     task.ready = false;
-    policy->stopping(task.id);
+    policy_of(task).stopping(task.id);
     act(StopTask{task.id, grace_of(task)});
   }
 }
 
 void CoreState::end(Task& task, Ending ending, std::string message, Millijoules energy) {
   task.ended = now;
-  Usage used = held(task, task.placed, now);
+  Usage used = held(task, now);
   if (energy.value > 0) {
     used.energy = energy;
     used.energy_estimated = 0;
   }
-  roll_cost_period(tenants[tenant_of(task).value - 1]);
+  roll_cost_period(tenant_of(task));
   tenants[tenant_of(task).value - 1].usage += used;
-  if (!task.chips.empty()) { release_chips(task); }
+  if (!task.chips.empty()) {
+    release_chips(task);
+    note_ending(task, ending, message);
+  }
   if (timers.find(task.timer) != nullptr) { timers.erase(task.timer); }
   task.state = TaskState::exited;
   changed(Change::What::usage, tenant_of(task).value);
@@ -175,7 +182,7 @@ void CoreState::note_work(Job& job, const Task& task, const TaskProgressed& e) {
   }
   job.reported = now;
   job.work_done = fraction * whole;
-  if (whole > 0) { policy->progressed(task.id, whole - job.work_done, now, job.saved); }
+  if (whole > 0) { policy_of(task).progressed(task.id, whole - job.work_done, now, job.saved); }
 }
 
 namespace {
@@ -228,6 +235,14 @@ Result<void> CoreState::on(TimerFired& e) {
     case TimerPurpose::decide:
       if (decide_timer == timer.id) {
         decide_timer = {};
+        schedule_wanted = true;
+      }
+      break;
+    case TimerPurpose::reservation: reservation_due(timer.reservation); break;
+    case TimerPurpose::budget:
+      if (tenants[timer.tenant.value - 1].budget_timer == timer.id) {
+        tenants[timer.tenant.value - 1].budget_timer = {};
+        budgets_touched.push_back(timer.tenant);
         schedule_wanted = true;
       }
       break;

@@ -23,22 +23,11 @@ Usage& Usage::operator+=(const Usage& other) {
   completion_tokens += other.completion_tokens;
   estimated_tokens += other.estimated_tokens;
   cost += other.cost;
+  preemptible_time += other.preemptible_time;
+  spot_time += other.spot_time;
+  preemptible_cost += other.preemptible_cost;
+  spot_cost += other.spot_cost;
   return *this;
-}
-
-Usage CoreState::held(const Task& task, Time from, Time to) const {
-  Usage sum;
-  if (to <= from) { return sum; }
-  const Nanos span = to - from;
-  for (const ChipId id : task.chips) {
-    const Chip& chip = chips[id.value - 1];
-    const Nanos part{span.value / 1000 * task.share_milli + span.value % 1000 * task.share_milli / 1000};
-    sum.device_time += part;
-    sum.energy += energy(chip.power, part);
-    sum.cost += price(chip.price_per_hour, part);
-  }
-  sum.energy_estimated = 1;
-  return sum;
 }
 
 Result<void> CoreState::check_tenant(TenantId id) const {
@@ -68,8 +57,8 @@ Result<void> CoreState::on(TenantDefined& e) {
     return fail(ErrorKind::invalid, "a quota cannot be negative", "quota", "0 means no limit");
   }
   if (!std::isfinite(e.quota.weight) || e.quota.weight <= 0 || e.quota.cost_max.value < 0 || e.quota.cost_period.value < 0 ||
-      std::ranges::any_of(e.quota.kinds, [](const KindQuota& quota) { return quota.chips_max < 0; })) {
-    return fail(ErrorKind::invalid, "a quota cannot be negative, and a weight is above 0", "quota");
+      e.quota.cost_period > kSpanMax || std::ranges::any_of(e.quota.kinds, [](const KindQuota& quota) { return quota.chips_max < 0; })) {
+    return fail(ErrorKind::invalid, "a quota cannot be negative, a weight is above 0, and a budget's period has an end", "quota");
   }
   if (!e.quota.parent.empty() && (e.quota.parent == e.name || !tenant_names.contains(e.quota.parent) || is_below(e.quota.parent, e.name))) {
     return fail(ErrorKind::invalid, fmt::format("'{}' cannot be the parent of '{}'", e.quota.parent, e.name), "parent",
@@ -88,7 +77,14 @@ Result<void> CoreState::on(TenantDefined& e) {
     tenants.back().name = e.name;
     tenant_names[e.name] = id;
   }
-  tenants[id.value - 1].quota = std::move(e.quota);
+  Tenant& tenant = tenants[id.value - 1];
+  const bool new_period = tenant.quota.cost_period != e.quota.cost_period;
+  tenant.quota = std::move(e.quota);
+  if (new_period) {  // it counts from now on: what was spent in the part of it that is over is not known any more
+    tenant.cost_period = tenant.quota.cost_period.value == 0 ? 0 : now.ns / tenant.quota.cost_period.value;
+    tenant.cost_before = tenant.usage.cost + accrued(id, now);
+  }
+  budgets_touched.push_back(id);
   tell_tenancy(id);
   schedule_wanted = true;  // a larger quota may let a waiting job start
   out->created = id.value;
@@ -137,7 +133,11 @@ Result<void> CoreState::on(TokensMetered& e) {
                    .prompt_tokens = e.prompt_tokens,
                    .completion_tokens = e.completion_tokens,
                    .estimated_tokens = e.estimated_tokens,
-                   .cost = {}};
+                   .cost = {},
+                   .preemptible_time = {},
+                   .spot_time = {},
+                   .preemptible_cost = {},
+                   .spot_cost = {}};
   Tenant& tenant = tenants[e.tenant.value - 1];
   tenant.usage += used;
   const std::int64_t day = now.ns / kDayNs;

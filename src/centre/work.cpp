@@ -232,8 +232,15 @@ Result<void> CoreState::on(SchedulingSet& e) {
 Result<void> CoreState::on(SpeedRevised& e) {
   Job* const job = jobs.find(e.job);
   if (job == nullptr || is_final(job->state)) { return {}; }  // it ended in the meantime
+  const Task* const task = tasks.find(job->task);
+  const bool waits = task != nullptr && task->state == TaskState::queued;
+  if (waits) { policy_of(*task).dequeue(work_of(*job)); }
   job->speeds = std::move(e.speeds);
-  if (tasks.find(job->task) != nullptr) { policy_of(tasks.at(job->task)).respeed(job->task, table_of(*job)); }
+  if (waits) {  // its length and its shapes may be others
+    policy_of(*task).enqueue(work_of(*job));
+  } else if (task != nullptr) {
+    policy_of(*task).respeed(job->task, table_of(*job));
+  }
   return {};
 }
 

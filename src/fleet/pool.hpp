@@ -47,6 +47,8 @@ class Pool {
   void set_until(std::size_t node, Time until);
   /// Only gangs of that reservation are put there, and they nowhere else; 0: open.
   void set_reserved(std::size_t node, std::uint64_t reservation);
+  /// The time from which Gang::limit counts.
+  void set_now(Time now) { now_ = now; }
 
   [[nodiscard]] std::size_t node_of(ChipId chip) const { return chip_at(chip).node; }
   [[nodiscard]] KindIndex kind_of(ChipId chip) const { return chip_at(chip).kind; }
@@ -71,8 +73,8 @@ class Pool {
   /// The highest level that the traffic among these chips crosses.
   [[nodiscard]] Spread spread(std::span<const ChipId> chips) const;
 
-  /// How many workers of that shape would fit, counting up to `enough`, if every usable chip were free and no reservation or
-  /// maintenance in the way.
+  /// How many workers of that shape would fit, counting up to `enough`, if every usable chip were free and no end of a node in
+  /// the way; those of a reservation on its nodes only.
   [[nodiscard]] std::int64_t workers_ever(const KindChoice& kinds, const Gang& gang, std::int64_t enough) const;
   /// How many fit now, counting up to `enough`: of the kind that has most room.
   [[nodiscard]] std::int64_t workers_now(const KindChoice& kinds, KindMask allowed, const Gang& gang, std::int64_t enough) const;
@@ -187,6 +189,7 @@ class Pool {
   std::vector<ChipEntry> chips_;  // by chip id - 1
   std::int64_t free_total_ = 0;
   std::int64_t limited_nodes_ = 0;  // reserved, or with an end
+  Time now_;
   PlaceRule rule_ = PlaceRule::pack;
   std::uint64_t random_ = 0;
   // Brought up to date when they are asked: many nodes join at once, and are put in order together.

@@ -73,7 +73,8 @@ bool Pool::is_bound(const Gang& gang) const {
 std::int64_t Pool::limit(std::size_t index, const Gang& gang, bool ever) const {
   const NodeEntry& node = nodes_[index];
   std::int64_t workers = std::numeric_limits<std::int64_t>::max();
-  if (!ever && (gang.reservation != node.reserved || gang.ends > node.until)) { return 0; }
+  if (gang.reservation != node.reserved && (!ever || gang.reservation != 0)) { return 0; }
+  if (!ever && (gang.limit.value > 0 ? std::min(gang.ends, now_ + gang.limit) : gang.ends) > node.until) { return 0; }
   if (gang.memory.value > 0) { workers = std::min(workers, (ever ? node.memory_total : node.memory_free).value / gang.memory.value); }
   if (gang.cpu_milli > 0 && node.cpu_total > 0) { workers = std::min(workers, (ever ? node.cpu_total : node.cpu_free) / gang.cpu_milli); }
   if (gang.apart != 0) {
@@ -125,7 +126,7 @@ std::int64_t Pool::room_ever(const KindEntry& kind, const Gang& gang, std::int64
     const IndexSet& nodes = kind.usable[count];
     const auto chips = static_cast<std::int64_t>(count);
     const std::int64_t each = gang.is_share() ? chips * (kWholeChip / gang.share_milli) : chips / gang.chips;
-    if (gang.memory.value == 0 && gang.cpu_milli == 0 && gang.apart == 0) {
+    if (gang.memory.value == 0 && gang.cpu_milli == 0 && gang.apart == 0 && gang.reservation == 0) {
       workers += static_cast<std::int64_t>(nodes.size()) * each;
       continue;
     }

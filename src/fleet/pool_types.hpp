@@ -42,6 +42,7 @@ struct Gang {
   std::uint64_t apart = 0;                              // workers and gangs of the same non-zero group go on different nodes
   Time ends{std::numeric_limits<std::int64_t>::max()};  // known latest end
   std::uint64_t reservation = 0;                        // non-zero: only on nodes of it
+  Nanos limit{};                                        // placed now, it ends so much later at the latest; 0: `ends` says all
 
   [[nodiscard]] bool is_share() const { return share_milli < kWholeChip; }
   bool operator==(const Gang&) const = default;

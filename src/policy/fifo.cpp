@@ -76,7 +76,7 @@ void Fifo::dequeue(const Work& work) {
   if (entry == lane.head) {
     head_changed_ = true;  // whoever stood behind it may fit
   }
-  if (blocked_ && blocked_->task == work.task) { blocked_.reset(); }
+  std::erase_if(blocked_, [&](const Work& waits) { return waits.task == work.task; });
   remove(lane, entry);
   lane.skip_gaps();
 }
@@ -92,15 +92,19 @@ void Fifo::push_candidate(std::size_t lane_index, std::size_t from) {
   }
 }
 
-std::optional<Work> Fifo::blocked() const { return blocked_; }
+std::optional<Work> Fifo::blocked() const { return blocked_.empty() ? std::nullopt : std::optional<Work>(blocked_.front()); }
 
 void Fifo::decide(Pool& pool, Allowance& allowance, Time, Decision& out) {
   head_changed_ = false;
-  blocked_.reset();
+  blocked_.clear();
   if (queued_ == 0) { return; }
   KindMask open = pool.kinds_with_free();
   const bool none_free = open == 0;
-  if (none_free) { open = kAnyKind; }  // walked as far as the first that waits for chips
+  if (none_free) {  // walked as far as the first that waits for chips of each kind
+    for (std::size_t kind = 0; kind < kKindsMax; ++kind) {
+      open |= pool.usable_of(static_cast<KindIndex>(kind)) > 0 ? KindMask{1} << kind : 0;
+    }
+  }
   heap_.clear();
   held_back_.clear();
   for (const std::size_t lane : active_) { push_candidate(lane, lanes_[lane].head); }
@@ -134,8 +138,8 @@ void Fifo::decide(Pool& pool, Allowance& allowance, Time, Decision& out) {
       if (++skips < kSkipsMax) { push_candidate(next.lane, next.entry + 1); }
       continue;
     }
-    if (!blocked_) { blocked_ = work; }
-    open &= none_free ? 0 : ~mine;
+    blocked_.push_back(work);
+    open &= ~mine;
   }
   for (const Candidate& place : taken_) {  // only now: the heap pointed into the lanes
     remove(lanes_[place.lane], place.entry);

@@ -20,6 +20,7 @@ class Fifo final : public Policy {
   void decide(Pool& pool, Allowance& allowance, Time now, Decision& out) override;
   [[nodiscard]] std::size_t queued() const override { return queued_; }
   [[nodiscard]] std::optional<Work> blocked() const override;
+  void each_blocked(std::vector<Work>& out) const override { out.insert(out.end(), blocked_.begin(), blocked_.end()); }
 
  private:
   /// Requests that differ only in order and shape. Sorted by order; an entry without a task was taken out.
@@ -48,7 +49,7 @@ class Fifo final : public Policy {
   std::vector<Candidate> heap_;      // kept between calls to save allocations
   std::vector<Candidate> taken_;
   std::vector<TenantId> held_back_;
-  std::optional<Work> blocked_;  // as of the last decision
+  std::vector<Work> blocked_;  // as of the last decision: the first for each set of kinds
   std::size_t queued_ = 0;
   bool head_changed_ = false;
 };

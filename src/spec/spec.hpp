@@ -66,6 +66,7 @@ struct JobSpec {
   bool preemptible = false;          // may be stopped and started again from its checkpoint
   Nanos checkpoint_every;            // how old its newest checkpoint gets; 0: it writes one when it is told to stop
   Nanos restart_cost = seconds(30);  // from its start to its first new step
+  std::string reservation;           // its name: the job runs on its nodes, while it lasts, and nowhere else
   double bid = 0;                    // currency a chip hour at most, for chips that are left over; 0: not for sale
 };
 
@@ -141,6 +142,7 @@ void describe(V& v, JobSpec& s) {
   v("preemptible", s.preemptible, "it may be stopped for others and goes on from its checkpoint");
   v("checkpoint_every", s.checkpoint_every, "how old its newest checkpoint gets; none: it writes one when it is told to stop");
   v("restart_cost", s.restart_cost, "from its start to its first new step");
+  v("reservation", s.reservation, "runs on the nodes of this reservation, while it lasts, and nowhere else");
   v("spot_bid", s.bid, "what it pays for a chip hour at most, on chips that are left over; 0: it waits for its tenant's share");
 }
 

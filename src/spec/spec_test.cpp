@@ -104,6 +104,7 @@ share_milli: 1000
 preemptible: true
 checkpoint_every: 10m
 restart_cost: 20
+reservation: night
 spot_bid: 1.25
 )",
                                 "s.yaml");
@@ -114,7 +115,7 @@ spot_bid: 1.25
             R"("backoff":"1s500ms","grace":"1m30s","time_limit":"2d","checkpoints":"/c",)"
             R"("model":"gpt-2-xl","global_batch":64,"sequence":1024,"profile":"mine","steps":1000,"estimate":"1h","workers_min":1,)"
             R"("workers_max":8,"cpu_milli":500,"share_milli":1000,"preemptible":true,"checkpoint_every":"10m","restart_cost":"20s",)"
-            R"("spot_bid":1.25})");
+            R"("reservation":"night","spot_bid":1.25})");
 }
 
 TEST(SpecJson, TakesKindIfItFits) {
