@@ -54,7 +54,8 @@ void Adaptive::enqueue(const Work& work) {
   const std::size_t index = add(work);
   entries_[index].state = State::waiting;
   if (const auto kept = by_owner_.find(work.owner); kept != by_owner_.end()) { entries_[index].changes = kept->second.changes; }
-  newcomers_.push_back(index);
+  // Beyond the bench they wait for the next plan, unless they come back with a target.
+  if (newcomers_.size() < kBench || by_owner_.contains(work.owner)) { newcomers_.push_back(index); }
   ++queued_;
   changed_ = true;
 }
@@ -86,7 +87,10 @@ void Adaptive::adopt(const Work& work, std::span<const ChipId> chips, std::int64
 
 void Adaptive::stopping(TaskId task) {
   const auto found = by_task_.find(task.value);
-  if (found != by_task_.end() && entries_[found->second].state == State::running) { entries_[found->second].state = State::stopping; }
+  if (found != by_task_.end() && entries_[found->second].state == State::running) {
+    entries_[found->second].state = State::stopping;
+    ++stopping_;
+  }
 }
 
 void Adaptive::ended(TaskId task) {
@@ -94,6 +98,7 @@ void Adaptive::ended(TaskId task) {
   if (found == by_task_.end()) { return; }
   const std::size_t index = found->second;
   if (entries_[index].state == State::running) { by_owner_.erase(entries_[index].work.owner); }
+  if (entries_[index].state == State::stopping) { --stopping_; }
   remove(index);
   changed_ = true;
 }
@@ -371,7 +376,7 @@ void Adaptive::carry_out(Pool& pool, Allowance& allowance, Time now, Decision& o
     const auto kept = by_owner_.find(entries_[index].work.owner);
     if (kept != by_owner_.end() && kept->second.target.total() > 0) { promised[kept->second.target.kind] += kept->second.target.total(); }
   }
-  for (const Entry& entry : entries_) {
+  for (const Entry& entry : stopping_ == 0 ? std::span<const Entry>() : std::span<const Entry>(entries_)) {
     if (entry.state == State::stopping && entry.kind < kinds_) {
       freeing[entry.kind] = true;
       const auto kept = by_owner_.find(entry.work.owner);
@@ -452,7 +457,7 @@ void Adaptive::decide(Pool& pool, Allowance& allowance, Time now, Decision& out)
   const Nanos apart{static_cast<std::int64_t>(static_cast<double>(round_.value) * crowd)};
   if (dirty_ && (planned_.ns < 0 || now >= planned_ + apart)) { plan(pool, now, out); }
   if (kinds_ == 0) { learn_kinds(pool); }
-  for (const Stop& stop : out.stops) { entries_[by_task_.at(stop.task.value)].state = State::stopping; }
+  for (const Stop& stop : out.stops) { stopping(stop.task); }
   carry_out(pool, allowance, now, out);
   if (dirty_) {
     out.wake = std::max(planned_ + apart, now + Nanos{1});

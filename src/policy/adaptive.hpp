@@ -114,7 +114,7 @@ class Adaptive final : public Policy {
   };
   std::map<std::uint64_t, OwnerKept> by_owner_;
   std::vector<std::size_t> newcomers_;  // waiting since the last plan, and those with a target that is not filled
-  std::size_t queued_ = 0;
+  std::size_t queued_ = 0, stopping_ = 0;
   bool changed_ = false;
   bool dirty_ = true;  // something happened since the last plan
   Time planned_{-1};

@@ -23,6 +23,11 @@ Nanos span_of(double seconds) { return {static_cast<std::int64_t>(std::ceil(std:
 
 CoreLimits limits_of(const Twin& twin) {
   CoreLimits limits;
+  if (twin.workload.replay != nullptr) {  // names of jobs that are done may be asked for
+    limits.jobs_queued_max = limits.jobs_finished_kept = twin.workload.jobs.size() + 1;
+    limits.nodes_max += twin.machines.nodes.size();
+    return limits;
+  }
   limits.jobs_queued_max = twin.workload.jobs.size() + 1;
   limits.jobs_finished_kept = 100;
   limits.nodes_max = twin.machines.nodes.size() + 1;
@@ -40,9 +45,10 @@ TwinRun::TwinRun(const Twin& twin)
       options_(twin.options),
       random_(twin.options.seed),
       core_(first_policy(), limits_of(twin)),
-      now_(kBegin),
-      next_sample_(kBegin),
-      series_step_(twin.options.series_step) {}
+      now_(twin.workload.replay != nullptr ? twin.workload.replay->begin : kBegin),
+      next_sample_(now_),
+      series_step_(twin.options.series_step),
+      replay_(twin.workload.replay.get()) {}
 
 void TwinRun::push(Time at, Due::What what, std::uint64_t id, std::uint32_t version) {
   due_.push({.at = at, .order = order_++, .what = what, .id = id, .version = version});
@@ -58,6 +64,7 @@ void TwinRun::apply(Event event) {
     if (!wrong.empty()) { result_.notes.push_back(fmt::format("after event {}: {}", core_.sequence(), wrong)); }
     ensure(wrong.empty());
   }
+  if (replay_ != nullptr) { replay_ends(); }
   carry_out();
 }
 
@@ -77,11 +84,30 @@ void TwinRun::carry_out() {
   actions_.clear();
 }
 
+NodeJoined TwinRun::joined(const Machine& machine) const {
+  NodeJoined node;
+  node.name = machine.name;
+  node.memory = machine.memory.value > 0 ? machine.memory : Bytes{kMemoryMax.value / 64};
+  node.cpu_milli = machine.cpu_milli;
+  node.domain = fmt::format("d{}", machine.domain);
+  node.leaf = fmt::format("l{}", machine.leaf);
+  node.spine = fmt::format("s{}", machine.spine);
+  if (machine.chips > 0) {
+    node.chips.push_back({.kind = machine.kind,
+                          .count = machine.chips,
+                          .memory = {},
+                          .power = machine.chip_power,
+                          .price_per_hour = machine.chip_price_per_hour});
+  }
+  return node;
+}
+
 Result<void> TwinRun::set_up() {
   TRY(core_.apply(SchedulingSet{options_.scheduling}, now_, out_));
-  result_.policy = options_.scheduling.policy;
+  result_.policy = options_.recorded_scheduling ? replay_->scheduling.policy : options_.scheduling.policy;
   result_.seed = options_.seed;
   for (const std::string& name : workload_.tenants) {
+    if (replay_ != nullptr) { break; }  // they are events of it
     out_.clear();
     TenantDefined tenant;
     tenant.name = name.empty() ? "default" : name.substr(0, kNameMax);
@@ -90,19 +116,7 @@ Result<void> TwinRun::set_up() {
     tenants_.push_back(TenantId{out_.created});
   }
   for (const Machine& machine : twin_.machines.nodes) {
-    NodeJoined node;
-    node.name = machine.name;
-    node.memory = machine.memory.value > 0 ? machine.memory : Bytes{kMemoryMax.value / 64};
-    node.cpu_milli = machine.cpu_milli;
-    node.domain = fmt::format("d{}", machine.domain);
-    node.leaf = fmt::format("l{}", machine.leaf);
-    node.spine = fmt::format("s{}", machine.spine);
     if (machine.chips > 0) {
-      node.chips.push_back({.kind = machine.kind,
-                            .count = machine.chips,
-                            .memory = {},
-                            .power = machine.chip_power,
-                            .price_per_hour = machine.chip_price_per_hour});
       auto offer = std::ranges::find(offers_, machine.kind, &KindOffer::kind);
       if (offer == offers_.end()) {
         offers_.push_back({.kind = machine.kind, .chips = 0, .chips_per_node = machine.chips, .domain = machine.chips});
@@ -112,20 +126,35 @@ Result<void> TwinRun::set_up() {
       offer->chips_per_node = std::max(offer->chips_per_node, machine.chips);
       offer->domain = offer->chips_per_node;
     }
+    if (options_.recorded_fleet) { continue; }
     out_.clear();
-    TRY(core_.apply(std::move(node), now_, out_));
+    TRY(core_.apply(joined(machine), now_, out_));
     carry_out();
+  }
+  if (options_.recorded_fleet) {  // as the core will number them
+    std::ranges::sort(offers_, {}, [&](const KindOffer& offer) { return std::ranges::find(replay_->kinds, offer.kind); });
   }
   for (const KindOffer& offer : offers_) {
     result_.kinds.push_back(offer.kind);
     up_.push_back(offer.chips);
+    up_missing_s_.push_back(0);
   }
   busy_.assign(offers_.size(), 0);
   result_.busy_s.assign(offers_.size(), 0);
   result_.up_s.assign(offers_.size(), 0);
   result_.jobs.resize(workload_.jobs.size());
+  wear_begins();
   progress_.resize(workload_.jobs.size());
   return {};
+}
+
+/// Kinds that this fleet does not have are no choice; if none is left, the job is refused with the core's words.
+void TwinRun::only_kinds_here(JobSpec& spec) const {
+  std::vector<std::string> here;
+  for (const std::string& kind : spec.chip_kinds) {
+    if (std::ranges::find(offers_, kind, &KindOffer::kind) != offers_.end()) { here.push_back(kind); }
+  }
+  if (!here.empty()) { spec.chip_kinds = std::move(here); }
 }
 
 JobSpec TwinRun::spec_of(std::uint32_t index) {
@@ -136,15 +165,7 @@ JobSpec TwinRun::spec_of(std::uint32_t index) {
   spec.workers = job.workers;
   spec.chips = std::max<std::int64_t>(job.chips, 1);
   spec.chip_kinds = workload_.kind_choices[job.kinds];
-  if (spec.chip_kinds.size() > 1 ||
-      (spec.chip_kinds.size() == 1 && std::ranges::find(offers_, spec.chip_kinds[0], &KindOffer::kind) == offers_.end())) {
-    // Kinds that this fleet does not have are no choice; if none is left, the job is refused with the core's words.
-    std::vector<std::string> here;
-    for (const std::string& kind : spec.chip_kinds) {
-      if (std::ranges::find(offers_, kind, &KindOffer::kind) != offers_.end()) { here.push_back(kind); }
-    }
-    if (!here.empty()) { spec.chip_kinds = std::move(here); }
-  }
+  only_kinds_here(spec);
   spec.memory = job.memory;
   spec.cpu_milli = job.cpu_milli;
   spec.share_milli = job.share_milli;
@@ -234,10 +255,12 @@ Result<void> TwinRun::submit(std::uint32_t index) {
 
 double TwinRun::rate_of(const Run& run, const Task& task) {
   const Progress& progress = progress_[run.job];
-  if (!progress.by_table) { return progress.luck; }
+  if (!progress.by_table) { return progress.luck / slowdown_of(run, task); }
   const auto& rows = progress.speeds->rows;
   const auto spread = static_cast<std::size_t>(core_.pool().spread(task.chips));
-  const auto by_spread = [&](const SpeedRow& row) { return row.rates[std::min(spread, row.rates.size() - 1)] * progress.luck; };
+  const auto by_spread = [&](const SpeedRow& row) {
+    return row.rates[std::min(spread, row.rates.size() - 1)] * progress.luck / slowdown_of(run, task);
+  };
   if (task.row >= 0 && static_cast<std::size_t>(task.row) < rows.size()) { return by_spread(rows[static_cast<std::size_t>(task.row)]); }
   double best = 0;
   for (const SpeedRow& row : rows) {
@@ -248,6 +271,10 @@ double TwinRun::rate_of(const Run& run, const Task& task) {
 
 void TwinRun::start(TaskId id) {
   const Task& task = *core_.task(id);
+  if (task.service) {
+    start_replica(task);
+    return;
+  }
   const std::uint32_t index = job_of_id_[task.job.value - 1];
   JobOutcome& outcome = result_.jobs[index];
   Run run;
@@ -258,20 +285,22 @@ void TwinRun::start(TaskId id) {
   run.first_chip = static_cast<std::uint32_t>(task.chips.front().value - 1);
   run.kind = static_cast<std::uint16_t>(core_.chip(task.chips.front()).kind);
   run.saved = progress_[index].done;
-  if (outcome.starts++ > 0) {
+  if (outcome.starts++ == 0) { outcome.start = now_; }
+  if (replay_ != nullptr) {
+    replay_start(id, run);
+  } else if (outcome.starts > 1) {
     run.restart = options_.restart_cost;
     run.since = now_ + run.restart;
-  } else {
-    outcome.start = now_;
   }
   outcome.kind = run.kind;
+  enter_network(id, run, task);
   run.rate = rate_of(run, task);
   busy_[run.kind] += run.chips;
   ++running_;
   Run& kept = runs_[id.value] = run;
-  push(now_, Due::What::started, id.value);
+  if (replay_ == nullptr) { push(now_, Due::What::started, id.value); }
   next_segment(id, kept);
-  if (options_.report_every.value > 0) { push(now_ + options_.report_every, Due::What::report, id.value); }
+  if (const Nanos every = report_every(kept); every.value > 0) { push(now_ + every, Due::What::report, id.value); }
 }
 
 void TwinRun::advance(Run& run) {
@@ -287,7 +316,7 @@ void TwinRun::next_segment(TaskId task, Run& run) {
   const Progress& progress = progress_[run.job];
   if (run.rate <= 0) { return; }  // a service, or a shape of which nothing is known: it stays until it is stopped
   const double to = std::min(progress.work, progress.until);
-  if (workload_.jobs[run.job].service) { return; }
+  if (workload_.jobs[run.job].service || !std::isfinite(to)) { return; }
   push(run.since + span_of(std::max(to - progress.done, 0.0) / run.rate), Due::What::segment, task.value, run.version);
 }
 
@@ -308,7 +337,7 @@ void TwinRun::leave(TaskId task, Run& run, bool finished) {
   outcome.chip_seconds += held;
   result_.busy_s[run.kind] += held;
   const double worked = std::max(0.0, to_seconds(now_ - run.placed) - to_seconds(run.restart));
-  result_.useful_s += worked * static_cast<double>(run.chips) * run.share;
+  result_.useful_s += std::max(0.0, worked - run.lost_s) * static_cast<double>(run.chips) * run.share;
   busy_[run.kind] -= run.chips;
   --running_;
   if (options_.keep_timeline) {
@@ -321,14 +350,19 @@ void TwinRun::leave(TaskId task, Run& run, bool finished) {
                                 .finished = finished});
   }
   runs_.erase(task.value);
+  if (contention_ != nullptr) { contention_->remove(task.value); }
 }
 
 void TwinRun::stop(TaskId task, Nanos) {
+  if (const auto replica = live_.find(task.value); replica != live_.end()) {
+    push(now_ + replay_->stopping_mean, Due::What::stopped, task.value);
+    return;
+  }
   const auto found = runs_.find(task.value);
   if (found == runs_.end()) { return; }
   advance(found->second);
   ++found->second.version;  // no segment of it ends any more
-  push(now_ + options_.stop_cost, Due::What::stopped, task.value);
+  push(now_ + (replay_ != nullptr ? replay_stop(found->second) : options_.stop_cost), Due::What::stopped, task.value);
 }
 
 void TwinRun::finish(std::uint32_t index, JobOutcome::End end) {
@@ -361,6 +395,10 @@ void TwinRun::segment_ended(TaskId task, Run& run) {
     next_segment(task, run);
     return;
   }
+  if (replay_ != nullptr) {
+    replay_attempt_ended(task, run);
+    return;
+  }
   const std::uint32_t job = run.job;
   const RecordedEnd recorded = workload_.jobs[job].end;
   leave(task, run, true);
@@ -383,7 +421,12 @@ void TwinRun::handle(const Due& due) {
     apply(TimerFired{TimerId{due.id}});
     return;
   }
+  if (due.what == Due::What::breakdown) {
+    break_down();
+    return;
+  }
   const TaskId task{due.id};
+  if (handle_replica(due)) { return; }
   const auto found = runs_.find(due.id);
   if (found == runs_.end()) { return; }
   Run& run = found->second;
@@ -395,11 +438,11 @@ void TwinRun::handle(const Due& due) {
     case Due::What::report:
       if (core_.task(task)->state == TaskState::running) {
         report(task, run);
-        push(now_ + options_.report_every, Due::What::report, due.id);
+        push(now_ + report_every(runs_.at(due.id)), Due::What::report, due.id);
       }
       break;
     case Due::What::stopped: {
-      report(task, run);
+      if (replay_ == nullptr || report_every(run).value > 0) { report(task, run); }
       ++result_.jobs[run.job].stops;
       leave(task, runs_.at(due.id), false);
       TaskExited exited;
@@ -433,26 +476,36 @@ void TwinRun::sample() {
 
 Result<TwinResult> TwinRun::play() {
   TRY(set_up());
-  const std::size_t count = workload_.jobs.size();
+  const std::size_t count = replay_ != nullptr ? replay_->events.size() : workload_.jobs.size();
+  const auto arrival_of = [&](std::size_t i) {
+    return replay_ != nullptr ? replay_->events[i].at : Time{workload_.jobs[i].submit.ns + kBegin.ns};
+  };
   std::size_t next = 0;
   std::uint64_t turns = 0;
   result_.began = now_;
   while (next < count || !due_.empty()) {
-    const Time arrival = next < count ? Time{workload_.jobs[next].submit.ns + kBegin.ns} : kNever;
+    const Time arrival = next < count ? arrival_of(next) : kNever;
     const bool arrives = due_.empty() || arrival <= due_.top().at;
     const Time at = arrives ? arrival : due_.top().at;
-    if (at.ns > options_.horizon.ns || (next == count && ended_ == count)) { break; }
+    if (at.ns > options_.horizon.ns || (next == count && ended_ == workload_.jobs.size())) { break; }
     now_ = std::max(now_, at);
     sample();
     if (arrives) {
-      TRY(submit(static_cast<std::uint32_t>(next)));
+      if (replay_ != nullptr) {
+        TRY(replay_event(next));
+      } else {
+        TRY(submit(static_cast<std::uint32_t>(next)));
+      }
       ++next;
     } else {
       const Due due = due_.top();
       due_.pop();
       handle(due);
     }
-    if (twin_.progress && ++turns % 65'536 == 0) { twin_.progress(static_cast<double>(ended_) / static_cast<double>(count), now_); }
+    network_changed();
+    if (twin_.progress && ++turns % 65'536 == 0) {
+      twin_.progress(static_cast<double>(ended_) / static_cast<double>(workload_.jobs.size()), now_);
+    }
   }
   result_.ended = now_;
   // What still runs or waits: its chip time counts up to now.
@@ -469,8 +522,15 @@ Result<TwinResult> TwinRun::play() {
   for (JobOutcome& outcome : result_.jobs) {
     if (outcome.end == JobOutcome::End::waiting) { outcome.finish = now_; }
   }
+  for (const auto& [id, live] : live_) {
+    result_.busy_s[live.kind] += to_seconds(now_ - live.placed) * static_cast<double>(live.chips) * live.share;
+  }
   const double span = to_seconds(result_.ended - result_.began);
-  for (std::size_t kind = 0; kind < up_.size(); ++kind) { result_.up_s[kind] = static_cast<double>(up_[kind]) * span; }
+  for (std::size_t kind = 0; kind < up_.size(); ++kind) {
+    // A chip that is missing now was taken off up to the end of time: give that back.
+    const double beyond = static_cast<double>(offers_[kind].chips - up_[kind]) * to_seconds(kNever - now_);
+    result_.up_s[kind] = static_cast<double>(offers_[kind].chips) * span - (up_missing_s_[kind] - beyond);
+  }
   for (const TenantId tenant : tenants_) {
     const Usage usage = core_.usage(tenant, now_);
     result_.energy_j += static_cast<double>(usage.energy.value) * 1e-3;

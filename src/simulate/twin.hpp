@@ -13,6 +13,7 @@
 #include "base/result.hpp"
 #include "centre/core.hpp"
 #include "policy/estimator.hpp"
+#include "simulate/breakdown.hpp"
 #include "simulate/machines.hpp"
 #include "simulate/workload.hpp"
 
@@ -27,9 +28,16 @@ struct TwinOptions {
   double speed_sigma = 0;                  // jobs run faster or slower than estimated: deviation of the logarithm
   Nanos report_every;                      // progress reports of running jobs; 0: when they stop
   Time horizon = kNever;                   // play no longer
-  bool keep_timeline = false;              // every placement, for Perfetto
-  bool check = false;                      // the core's invariants after every event: slow
-  Nanos series_step = seconds(3600);       // of the series below; it grows so that a run has at most 2,000 points
+  bool breakdowns = false;                 // chips, nodes, switches and power fail, and nodes straggle, as `wear` says
+  BreakdownOptions wear;
+  bool contention = false;                // jobs on the same links share them
+  double communication = 0.2;             // the part of a step in which a job of several nodes only exchanges …
+  BytesPerSecond traffic_per_node{50e9};  // … and then wants so much
+  bool keep_timeline = false;             // every placement, for Perfetto
+  bool check = false;                     // the core's invariants after every event: slow
+  Nanos series_step = seconds(3600);      // of the series below; it grows so that a run has at most 2,000 points
+  // Of a journal's workload: its own nodes come and go as they did, `machines` only names them; and its own settings hold.
+  bool recorded_fleet = false, recorded_scheduling = false;
 };
 
 /// One stay of a job on chips.

@@ -2,6 +2,7 @@
 // What a twin is fed: jobs with their arrival times, and the machines that they run on. Every trace format becomes this.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,8 @@
 #include "base/units.hpp"
 
 namespace centrale {
+
+struct Replay;  // simulate/replay.hpp
 
 /// How the recorded job ended; a twin plays a failed or cancelled one to the length that was recorded.
 enum class RecordedEnd : unsigned char { done, failed, cancelled };
@@ -53,6 +56,7 @@ struct Workload {
   std::vector<TraceJob> jobs;      // by submit, then as in the file
   std::vector<TraceNode> nodes;    // where the trace comes with its machines (Alibaba); else empty
   std::vector<std::string> notes;  // what was left out or guessed, for the user: "12 rows without a start were skipped"
+  std::shared_ptr<const Replay> replay;  // of a journal: more than a trace says of the same jobs
 };
 
 /// Sorts the jobs by submit (stable), and says what cannot be played: an index that points nowhere, a gang of nothing, a negative span.
