@@ -89,6 +89,8 @@ class Core {
   [[nodiscard]] const Scheduling& scheduling() const;
   [[nodiscard]] const Pool& pool() const;
   [[nodiscard]] const Policy& policy() const;
+  /// What tenants may take more, as of now.
+  [[nodiscard]] const Allowance& allowance() const;
   [[nodiscard]] const Spot& spot() const;
   /// Why a queued job waits, as of now; Job::wait says only what the core needs to remember.
   [[nodiscard]] WaitReason waits_for(const Job& job) const;

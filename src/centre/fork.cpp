@@ -4,6 +4,8 @@
 
 namespace centrale {
 
+const Allowance& Core::allowance() const { return *state_; }
+
 Core Core::fork() const {
   const CoreState& s = *state_;
   Saved saved = s.save();
