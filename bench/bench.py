@@ -46,6 +46,20 @@ def bench_serve_twin() -> dict:
     return json.loads(done.stdout)
 
 
+def bench_twin() -> dict:
+    """1,000,000 jobs on 100,000 chips, 100,000 elastic ones on 10,000 under every policy that may stop work, and the longest decision."""
+    done = subprocess.run([BUILD / "twin_speed"], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def bench_published() -> dict:
+    """Gavel's trace over its loads and Sia's workloads, our policies; needs ../shared/traces. Published figures: docs/benchmarks.md."""
+    done = subprocess.run([BUILD / "twin_published", "all", ROOT.parent / "shared" / "traces"], check=True, stdout=subprocess.PIPE, text=True)
+    lines = done.stdout.splitlines()
+    print("\n".join(lines[:-1]), file=sys.stderr)
+    return json.loads(lines[-1])
+
+
 # What each figure should reach: (bound, is the bound a least).
 AIMS = {
     "apply_per_s": (1_000_000, True),
@@ -55,11 +69,22 @@ AIMS = {
     "layouts_per_s": (1_000_000, True),
     "seed42_fgd_pct": (94.84, True),  # published: 95.14
     "seed42_fgd_placements_s": (5, True),  # the authors' simulator
+    "fifo_1m_jobs_s": (60, False),
+    "backfill_1m_jobs_s": (60, False),
+    "elastic_100k_jobs_s": (60, False),
+    "decision_10k_jobs_s": (0.010, False),
+    "peak_gib": (4, False),
+    "gavel_4.0_adaptive_h": (16.82, False),  # the best published: Gavel's LAS
+    "gavel_5.6_adaptive_h": (19.64, False),  # Gavel's LAS with space sharing
+    "sia_adaptive_mean_h": (0.6, False),  # Sia
+    "sia_adaptive_p99_h": (9.5, False),
+    "sia_t4_adaptive_mean_h": (1.9, False),
     **calibrate.AIMS,
     **plan_accuracy.AIMS,
 }
 BENCHES = {"core": bench_core, "calibrate": calibrate.bench_calibrate, "plan-speed": bench_plan_speed, "serve-twin": bench_serve_twin,
-           "plan-accuracy": plan_accuracy.bench_plan_accuracy, "place": bench_place}
+           "plan-accuracy": plan_accuracy.bench_plan_accuracy, "place": bench_place, "twin": bench_twin,
+           "published": bench_published}
 
 
 def table(figures: dict) -> str:

@@ -60,6 +60,8 @@ Machines machines(const std::vector<std::tuple<std::string, int, int>>& groups) 
   return must(machines_of(nodes, default_catalogue()));
 }
 
+std::vector<std::pair<std::string, double>> kept_figures;  // printed as JSON at the end
+
 struct Figures {
   double mean_h = 0, p99_h = 0, makespan_h = 0, chip_h = 0, restarts = 0, wall_s = 0;
   std::size_t counted = 0;
@@ -113,6 +115,7 @@ void gavel(const fs::path& folder, const std::vector<std::string>& policies, con
       fmt::print("{:>5} jobs/h  {:<20} mean {:7.2f}  p99 {:8.2f}  restarts {:6.1f}  counted {:4}  {:.1f} s\n", rate, policy, f.mean_h,
                  f.p99_h, f.restarts, f.counted, f.wall_s);
       std::fflush(stdout);
+      kept_figures.emplace_back(fmt::format("gavel_{}_{}_h", rate, policy), f.mean_h);
     }
   }
 }
@@ -157,6 +160,10 @@ void sia(const fs::path& folder, const std::vector<std::string>& policies, const
     }
     fmt::print("{:<16} mean {:6.3f}  p99 {:7.2f}  makespan {:6.1f}  GPU h {:5.2f}  restarts {:5.2f}\n", policy, sum.mean_h, sum.p99_h,
                sum.makespan_h, sum.chip_h, sum.restarts);
+    const char* const fleet_name = homogeneous ? "sia_t4" : "sia";
+    kept_figures.emplace_back(fmt::format("{}_{}_mean_h", fleet_name, policy), sum.mean_h);
+    kept_figures.emplace_back(fmt::format("{}_{}_p99_h", fleet_name, policy), sum.p99_h);
+    kept_figures.emplace_back(fmt::format("{}_{}_makespan_h", fleet_name, policy), sum.makespan_h);
   }
 }
 
@@ -164,7 +171,7 @@ void sia(const fs::path& folder, const std::vector<std::string>& policies, const
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    fmt::print(stderr, "usage: twin_published gavel|sia|sia-t4 TRACES_FOLDER [--policies a,b] [--rates 4.0] [--workloads 1,2]\n");
+    fmt::print(stderr, "usage: twin_published all|gavel|sia|sia-t4 TRACES_FOLDER [--policies a,b] [--rates 4.0] [--workloads 1,2]\n");
     return 64;
   }
   std::map<std::string, std::string> given;
@@ -173,5 +180,13 @@ int main(int argc, char** argv) {
   const std::string what = argv[1];
   if (what == "gavel") { gavel(argv[2], option("--policies", "fifo"), option("--rates", "4.0")); }
   if (what == "sia" || what == "sia-t4") { sia(argv[2], option("--policies", "fifo"), option("--workloads", "1"), what == "sia-t4"); }
+  if (what == "all") {
+    gavel(argv[2], option("--policies", "fifo,las,effective-fifo,effective,goodput,adaptive"), option("--rates", "0.4,2.0,4.0,4.8,5.6"));
+    sia(argv[2], option("--policies", "fifo,effective,goodput,adaptive"), option("--workloads", "1,2,3,4,5,6,7,8"), false);
+    sia(argv[2], option("--policies", "goodput,adaptive"), option("--workloads", "1,2,3,4,5,6,7,8"), true);
+  }
+  std::string json;
+  for (const auto& [name, value] : kept_figures) { json += fmt::format("{}\"{}\":{:.3f}", json.empty() ? "" : ",", name, value); }
+  fmt::print("{{{}}}\n", json);
   return 0;
 }
