@@ -12,7 +12,7 @@ namespace centrale {
 namespace {
 
 /// Chips looked at for victims in one round, so that a decision stays short; what is left out is looked at in the next.
-constexpr std::int64_t kVisitsMax = 1'000'000;
+constexpr std::int64_t kVisitsMax = 200'000;
 /// Gangs that starve and are fed in one round.
 constexpr std::size_t kFedMax = 256;
 
