@@ -163,6 +163,7 @@ void Adaptive::learn_kinds(const Pool& pool) {
     if (entry.state == State::gone || entry.kind != kKindsMax) { continue; }
     entry.kind = pool.kind_of(ChipId{static_cast<std::uint64_t>(entry.work.gang.ends.ns)});
     entry.work.gang.ends = kNever;
+    if (entry.rate > 0) { continue; }  // load() knew it
     entry.rate = 1;
     if (entry.work.speed != nullptr) {
       for (const Shape& shape : entry.work.speed->shapes) {
@@ -297,6 +298,16 @@ void Adaptive::plan(Pool& pool, Time now, Decision& out) {
       }
     }
     assignment_.solve(jobs, capacity);
+    if (one_by_one && jobs[0].chosen < 0) {  // what cannot be stopped is in its way: all else that it needs is kept for it
+      std::int64_t most = -1;
+      for (std::size_t o = 0; o < jobs[0].offers.size(); ++o) {
+        const Offer& offer = jobs[0].offers[o];
+        if (offer.chips <= pool.usable_of(offer.kind) && capacity[offer.kind] > most) {
+          most = capacity[offer.kind];
+          jobs[0].chosen = static_cast<std::int32_t>(o);
+        }
+      }
+    }
     std::size_t bench = 0;
     for (std::size_t k = from; k < to; ++k) {
       const std::size_t index = open[k];
@@ -305,7 +316,7 @@ void Adaptive::plan(Pool& pool, Time now, Decision& out) {
       Target target;
       if (job.chosen >= 0) {
         const Offer& offer = job.offers[static_cast<std::size_t>(job.chosen)];
-        capacity[offer.kind] -= offer.chips;
+        capacity[offer.kind] = std::max<std::int64_t>(capacity[offer.kind] - offer.chips, 0);
         target.kind = offer.kind;
         if (offer.tag >= 0) {
           const Shape& shape = entry.work.speed->shapes[static_cast<std::size_t>(offer.tag)];
@@ -433,7 +444,8 @@ void Adaptive::carry_out(Pool& pool, Allowance& allowance, Time now, Decision& o
       started(index);
       continue;
     }
-    if (target.kind < kinds_ && !freeing[target.kind]) {  // counts said that it fits, nodes do not: what does fit, then
+    if (target.kind < kinds_ && !freeing[target.kind] &&
+        !starves(entry, now)) {  // counts said that it fits, nodes do not: what does fit, then
       promised[target.kind] -= target.total();
       kept->second.target = {};
     }
@@ -481,14 +493,32 @@ std::optional<Work> Adaptive::blocked() const {
 std::string Adaptive::save() const {
   Books books;
   books.planned = planned_;
-  for (const auto& [owner, kept] : by_owner_) {
-    books.kept.push_back({.owner = owner,
-                          .changes = kept.changes,
-                          .kind = kept.target.kind,
-                          .workers = kept.target.workers,
-                          .chips = kept.target.chips,
-                          .row = kept.target.row});
+  books.dirty = dirty_;
+  std::map<std::uint64_t, Kept> kept;
+  for (const auto& [owner, its] : by_owner_) {
+    kept[owner] = {.owner = owner,
+                   .changes = its.changes,
+                   .kind = its.target.kind,
+                   .workers = its.target.workers,
+                   .chips = its.target.chips,
+                   .row = its.target.row,
+                   .rate = 0,
+                   .bench = -1};
   }
+  for (const Entry& entry : entries_) {
+    if (entry.state != State::running && entry.state != State::stopping) { continue; }
+    Kept& its = kept[entry.work.owner];
+    its.owner = entry.work.owner;
+    its.rate = entry.rate;
+    if (entry.state == State::running) { its.changes = entry.changes; }
+  }
+  for (std::size_t i = 0; i < newcomers_.size(); ++i) {
+    Kept& its = kept[entries_[newcomers_[i]].work.owner];
+    its.owner = entries_[newcomers_[i]].work.owner;
+    its.bench = static_cast<std::int64_t>(i);
+    if (!by_owner_.contains(its.owner)) { its.changes = entries_[newcomers_[i]].changes; }
+  }
+  for (const auto& [owner, its] : kept) { books.kept.push_back(its); }
   std::string text;
   write_json(text, books);
   return text;
@@ -498,11 +528,31 @@ Result<void> Adaptive::load(std::string_view saved) {
   if (saved.empty()) { return {}; }
   Books books;
   TRY(read_json(saved, books, JsonStrictness::lenient));
-  planned_ = books.planned;
-  for (const Kept& kept : books.kept) {
-    by_owner_[kept.owner] = {.target = {.kind = kept.kind, .workers = kept.workers, .chips = kept.chips, .row = kept.row},
-                             .changes = kept.changes};
+  std::unordered_map<std::uint64_t, std::size_t> entry_of;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].state != State::gone) { entry_of[entries_[i].work.owner] = i; }
   }
+  std::vector<std::pair<std::int64_t, std::size_t>> bench;
+  by_owner_.clear();
+  for (const Kept& kept : books.kept) {
+    const auto found = entry_of.find(kept.owner);
+    Entry* const entry = found == entry_of.end() ? nullptr : &entries_[found->second];
+    if (entry != nullptr) {
+      entry->changes = kept.changes;
+      if (kept.rate > 0) { entry->rate = kept.rate; }
+      if (kept.bench >= 0 && entry->state == State::waiting) { bench.emplace_back(kept.bench, found->second); }
+    }
+    // A running job without a target has no book of its own; one that waits or stops keeps what was planned for it.
+    if (kept.workers > 0 || (kept.rate > 0 && entry != nullptr && entry->state == State::stopping)) {
+      by_owner_[kept.owner] = {.target = {.kind = kept.kind, .workers = kept.workers, .chips = kept.chips, .row = kept.row},
+                               .changes = kept.changes};
+    }
+  }
+  std::ranges::sort(bench);
+  newcomers_.clear();
+  for (const auto& [place, index] : bench) { newcomers_.push_back(index); }
+  planned_ = books.planned;
+  dirty_ = books.dirty;
   return {};
 }
 

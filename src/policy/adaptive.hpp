@@ -71,6 +71,8 @@ class Adaptive final : public Policy {
     std::int64_t changes = 0;
     KindIndex kind = 0;
     std::int64_t workers = 0, chips = 0, row = -1;  // the target
+    double rate = 0;                                // of a running one
+    std::int64_t bench = -1;                        // its place among those that wait to be looked at; -1: none
   };
   template <class V>
   friend void describe(V& v, Kept& k) {
@@ -80,14 +82,18 @@ class Adaptive final : public Policy {
     v("workers", k.workers);
     v("chips", k.chips);
     v("row", k.row);
+    v("rate", k.rate);
+    v("bench", k.bench);
   }
   struct Books {
     Time planned;
+    bool dirty = true;
     std::vector<Kept> kept;
   };
   template <class V>
   friend void describe(V& v, Books& b) {
     v("planned", b.planned);
+    v("dirty", b.dirty);
     v("kept", b.kept);
   }
 
