@@ -60,6 +60,12 @@ def bench_published() -> dict:
     return json.loads(lines[-1])
 
 
+def bench_chaos() -> dict:
+    """The core under faults from seeds, every policy, two million events; what fails is told with the command that repeats it."""
+    done = subprocess.run([BUILD / "chaos"], check=False, stdout=subprocess.PIPE, text=True)  # the figure failed_runs says whether it did
+    return json.loads(done.stdout)
+
+
 # What each figure should reach: (bound, is the bound a least).
 AIMS = {
     "apply_per_s": (1_000_000, True),
@@ -67,6 +73,7 @@ AIMS = {
     "submit_slowdown_100k": (2.0, False),
     "search_1t_100k_s": (1.0, False),
     "layouts_per_s": (1_000_000, True),
+    "failed_runs": (0, False),
     "seed42_fgd_pct": (94.84, True),  # published: 95.14
     "seed42_fgd_placements_s": (5, True),  # the authors' simulator
     "fifo_1m_jobs_s": (60, False),

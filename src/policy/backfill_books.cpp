@@ -166,12 +166,17 @@ void Books::adopt(const Work& work, std::span<const ChipId> chips, std::int64_t,
   adopted_.push_back({.work = work, .chip = chips.front(), .chips = static_cast<std::int64_t>(chips.size()), .since = since});
 }
 
-void Books::move_end(Occupant& occupant, std::int64_t end) {
-  if (end == occupant.end) { return; }
+void Books::put_end(Occupant& occupant, std::int64_t end) {
   forest_.erase(profile_[occupant.kind], {occupant.end, occupant.task.value});
   forest_.insert(profile_[occupant.kind], {end, occupant.task.value}, occupant.chips);
-  if (end < occupant.end) { freed_early(); }
   occupant.end = end;
+}
+
+void Books::move_end(Occupant& occupant, std::int64_t end) {
+  if (end == occupant.end) { return; }
+  const bool early = end < occupant.end;
+  put_end(occupant, end);
+  if (early) { freed_early(); }
 }
 
 void Books::stopping(TaskId task) {
@@ -261,16 +266,19 @@ Shadow Books::shadow(KindIndex kind, std::int64_t free, std::int64_t need, Time 
 }
 
 std::string Books::save() const {
-  std::vector<const Occupant*> told, leaving;
+  std::vector<const Occupant*> all, told, leaving;
   for (const auto& occupant : occupants_) {
     const auto found = index_.find(occupant.task);
     if (found == index_.end() || &occupants_[found->second] != &occupant) { continue; }
+    all.push_back(&occupant);
     if (occupant.told) { told.push_back(&occupant); }
     if (occupant.leaving) { leaving.push_back(&occupant); }
   }
+  std::ranges::sort(all, {}, &Occupant::task);
   std::ranges::sort(told, {}, &Occupant::task);
   std::ranges::sort(leaving, {}, &Occupant::task);
   std::string text = "lengths " + lengths_.save() + "\n";
+  for (const Occupant* occupant : all) { text += fmt::format("on {} {}\n", occupant->task.value, occupant->kind); }
   for (const Occupant* occupant : told) {
     text += fmt::format("task {} {} {} {} {}\n", occupant->task.value, occupant->chips, occupant->due, occupant->work_at_start,
                         occupant->pace_since.ns);
@@ -297,6 +305,12 @@ bool Books::load_line(std::string_view kind, std::string_view rest) {
     leaving_.push_back(task);
     return good;
   }
+  if (kind == "on") {  // the books are complete at once: a report may come before the next decision
+    KindIndex on = 0;
+    if (!number(rest, task.value) || !number(rest, on) || on >= kKindsMax) { return false; }
+    on_.insert_or_assign(task, on);
+    return true;
+  }
   if (kind != "task") { return false; }
   Told told;
   if (!number(rest, task.value) || !number(rest, told.chips) || !number(rest, told.due) || !number(rest, told.work_at_start) ||
@@ -305,6 +319,25 @@ bool Books::load_line(std::string_view kind, std::string_view rest) {
   }
   told_.insert_or_assign(task, told);
   return true;
+}
+
+/// What was adopted and whose kind is known is in the books as before.
+void Books::settle_loaded() {
+  std::erase_if(adopted_, [&](const Adopted& adopted) {
+    const auto on = on_.find(adopted.work.task);
+    if (on == on_.end()) { return false; }
+    const auto told = told_.find(adopted.work.task);
+    occupy(adopted.work, on->second, adopted.chips, adopted.since, told == told_.end() ? nullptr : &told->second);
+    return true;
+  });
+  on_.clear();
+  std::erase_if(leaving_, [&](TaskId task) {
+    Occupant* const occupant = find(task);
+    if (occupant == nullptr) { return false; }
+    occupant->leaving = true;
+    put_end(*occupant, kAnyMoment);  // known before: nothing comes of it now
+    return true;
+  });
 }
 
 Result<void> Books::load(std::string_view saved) {
@@ -319,6 +352,7 @@ Result<void> Books::load(std::string_view saved) {
                   std::string(whole.substr(0, 80)), "restore from an older snapshot, or from the journal alone");
     }
   }
+  settle_loaded();
   return {};
 }
 

@@ -96,6 +96,8 @@ class Books : public Policy {
     std::int64_t chips = 0;
     Time since;
   };
+  void settle_loaded();
+
   struct Told {  // what load() said of one that is adopted only at the next decision
     std::int64_t chips = 0;
     std::int64_t due = 0;
@@ -103,6 +105,7 @@ class Books : public Policy {
     Time pace_since;
   };
   Occupant* find(TaskId task);
+  void put_end(Occupant& occupant, std::int64_t end);
   void move_end(Occupant& occupant, std::int64_t end);
   void occupy(const Work& work, KindIndex kind, std::int64_t chips, Time since, const Told* told);
 
@@ -112,7 +115,8 @@ class Books : public Policy {
   std::vector<Adopted> adopted_;
   std::vector<TaskId> leaving_;  // told to stop before their kind was known
   std::unordered_map<TaskId, Told> told_;
-  struct Ended {  // since the last decision
+  std::unordered_map<TaskId, KindIndex> on_;  // kinds of what was adopted, of a load() under way
+  struct Ended {                              // since the last decision
     Time since;
     std::int64_t end = 0;  // as it was expected
     bool counts = true;    // ran to its end
