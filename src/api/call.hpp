@@ -105,6 +105,7 @@ void ask(const CallPtr& call, Wish wish, WishView view);
 [[nodiscard]] Result<const Job*> find_job(const Core& core, std::string_view name_or_id, Scope scope, const JobRange& range);
 [[nodiscard]] Result<const Service*> find_service(const Core& core, std::string_view name_or_id, Scope scope);
 [[nodiscard]] Result<NodeId> find_node(const Core& core, std::string_view name_or_id);
+[[nodiscard]] Result<TenantId> find_tenant(const Core& core, std::string_view name_or_id);
 
 // Shared by several operations.
 [[nodiscard]] CentreView centre_view(ControlState& state, const Core& core, Time now);
@@ -119,6 +120,12 @@ void list_nodes(const CallPtr& call);
 void get_node(const CallPtr& call);
 void drain_node(const CallPtr& call);
 void resume_node(const CallPtr& call);
+void get_scheduling(const CallPtr& call);  // handlers_scheduling.cpp
+void put_scheduling(const CallPtr& call);
+void list_reservations(const CallPtr& call);
+void make_reservation(const CallPtr& call);
+void cancel_reservation(const CallPtr& call);
+void repair_chip(const CallPtr& call);
 void list_tenants(const CallPtr& call);  // handlers_tenants.cpp
 void put_tenant(const CallPtr& call);
 void list_keys(const CallPtr& call);

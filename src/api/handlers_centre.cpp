@@ -17,7 +17,7 @@ CentreView centre_view(ControlState& state, const Core& core, Time now) {
           .started_at = identity.started_at,
           .uptime = std::max(now, identity.started_at) - identity.started_at,
           .currency = identity.currency,
-          .policy = identity.policy,
+          .policy = core.scheduling().policy,
           .sequence = static_cast<std::int64_t>(core.sequence()),
           .journal = {.ok = health.journal_ok, .message = health.journal_message, .kind = identity.journal_kind},
           .chips = census.chips,

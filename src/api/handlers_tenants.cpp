@@ -20,6 +20,8 @@ Result<void> check_quota(std::string_view name, const std::optional<std::int64_t
   return {};
 }
 
+}  // namespace
+
 Result<TenantId> find_tenant(const Core& core, std::string_view name) {
   if (const TenantId id = core.tenant_of(name)) { return id; }
   if (const auto id = parse_id<TenantTag>(name); id && core.tenant(*id) != nullptr) { return *id; }
@@ -30,8 +32,6 @@ Result<TenantId> find_tenant(const Core& core, std::string_view name) {
   return fail(ErrorKind::not_found, fmt::format("no tenant '{}'", to_utf8(name.substr(0, 100))), "tenant",
               nearest_remedy(name.substr(0, 100), names));
 }
-
-}  // namespace
 
 void list_tenants(const CallPtr& call) {
   look(call, [call](const Core& core, Time now) -> Result<Answer> {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <initializer_list>
 #include <map>
@@ -81,6 +82,22 @@ void write_fleet(Exposition& out, const MetricsInput& in) {
   for (std::uint64_t i = 1; i <= in.core.node_count(); ++i) { ++nodes[enum_name(in.core.node(NodeId{i})->state)]; }
   out.family("chips", "gauge", "Chips by kind and state.");
   for (const auto& [key, count] : chips) { out.sample(count, {{"kind", key.first}, {"state", key.second}}); }
+  // What failed, by kind: of the chip itself, and tasks while they held it.
+  std::map<std::string, std::array<std::int64_t, 3>> health;
+  for (std::uint64_t i = 1; i <= in.core.chip_count(); ++i) {
+    auto& [suspects, failures, tasks_failed] = health[in.core.kind_name(in.core.chip(ChipId{i}).kind)];
+    if (const ChipRecord* record = in.core.chip_record(ChipId{i}); record != nullptr) {
+      suspects += in.core.is_suspect(ChipId{i}) ? 1 : 0;
+      failures += record->failures;
+      tasks_failed += record->tasks_failed;
+    }
+  }
+  out.family("chips_suspect", "gauge", "Chips on which different jobs failed in a row, by kind.");
+  for (const auto& [kind, counts] : health) { out.sample(counts[0], {{"kind", kind}}); }
+  out.family("chip_failures_total", "counter", "Failures of chips themselves, by kind.");
+  for (const auto& [kind, counts] : health) { out.sample(counts[1], {{"kind", kind}}); }
+  out.family("chip_tasks_failed_total", "counter", "Tasks that failed, once for each chip that they held, by kind of chip.");
+  for (const auto& [kind, counts] : health) { out.sample(counts[2], {{"kind", kind}}); }
   out.family("nodes", "gauge", "Nodes by state.");
   for (const auto& [state, count] : nodes) { out.sample(count, {{"state", state}}); }
 }

@@ -151,6 +151,21 @@ TEST(OpenApi, EveryOperationAnswersAsTheDocumentSays) {
 
   doc.call("PUT", "/api/v1/tenants", "/api/v1/tenants", 200, R"({"name":"lab","chips_max":2,"tokens_per_day_max":1000})");
   doc.call("GET", "/api/v1/tenants", "/api/v1/tenants", 200);
+  doc.call("GET", "/api/v1/scheduling", "/api/v1/scheduling", 200);
+  doc.call("PUT", "/api/v1/scheduling", "/api/v1/scheduling", 200,
+           R"({"policy":"fifo","round_s":300,"starvation_after_s":7200,"suspect_after":2,"quarantine":true,"market":{"reserve":0.1}})");
+  doc.call("PUT", "/api/v1/scheduling", "/api/v1/scheduling", 400, R"({"policy":"lottery"})");
+  doc.call("POST", "/api/v1/reservations", "/api/v1/reservations", 201,
+           R"({"name":"night","tenant":"lab","kind":"cpu-core","chips":2,"from":"2030-01-01T00:00:00Z","for_s":60})");
+  doc.call("POST", "/api/v1/reservations", "/api/v1/reservations", 201,
+           R"({"name":"fans","maintenance":true,"nodes":["alpha"],"to":"2026-01-01T00:00:00Z"})");
+  doc.call("GET", "/api/v1/reservations", "/api/v1/reservations", 200);
+  doc.call("GET", "/api/v1/nodes/{node}", "/api/v1/nodes/alpha", 200);
+  doc.call("DELETE", "/api/v1/reservations/{reservation}", "/api/v1/reservations/fans", 200);
+  doc.call("DELETE", "/api/v1/reservations/{reservation}", "/api/v1/reservations/fans", 404);
+  centre.make(ChipFailed{.chip = ChipId{1}, .reason = "worn"});
+  doc.call("GET", "/api/v1/nodes/{node}", "/api/v1/nodes/alpha", 200);
+  doc.call("POST", "/api/v1/chips/{chip}/repair", "/api/v1/chips/c1/repair", 200);
   doc.call("GET", "/api/v1/keys", "/api/v1/keys", 200);
   const auto events = centre.events();
   ASSERT_TRUE(centre.wait_for(*events, "event: usage"));

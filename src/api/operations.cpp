@@ -6,6 +6,7 @@
 
 #include "api/call.hpp"
 #include "api/request.hpp"
+#include "api/scheduling_views.hpp"
 #include "api/spec_request.hpp"
 #include "base/text.hpp"
 
@@ -65,6 +66,14 @@ std::vector<Operation> make_operations() {
     {"GET", "/api/v1/nodes/{node}", viewer, get_node, "getNode", "One node", {}, kNothing, {200}, json_of<NodeView>()},
     {"POST", "/api/v1/nodes/{node}/drain", admin, drain_node, "drainNode", "Places nothing more there; what runs, runs on", {}, kNothing, {200}, json_of<NodeView>()},
     {"POST", "/api/v1/nodes/{node}/resume", admin, resume_node, "resumeNode", "Places tasks there again", {}, kNothing, {200}, json_of<NodeView>()},
+
+    {"POST", "/api/v1/chips/{chip}/repair", admin, repair_chip, "repairChip", "The chip is well: gives it out again, and forgets what failed in a row on it", {}, kNothing, {200}, json_of<ChipView>()},
+
+    {"GET", "/api/v1/scheduling", viewer, get_scheduling, "getScheduling", "Who runs next, and how", {}, kNothing, {200}, json_of<SchedulingView>()},
+    {"PUT", "/api/v1/scheduling", admin, put_scheduling, "putScheduling", "Schedules otherwise from now on; what is left out stays as it is", {}, json_of<SchedulingRequest>(), {200}, json_of<SchedulingView>()},
+    {"GET", "/api/v1/reservations", viewer, list_reservations, "listReservations", "The caller's reservations and all maintenance windows, to come and under way", {}, kNothing, {200}, json_of<ReservationList>()},
+    {"POST", "/api/v1/reservations", admin, make_reservation, "makeReservation", "Sets nodes apart for a tenant, or for maintenance", {}, json_of<ReservationRequest>(), {201}, json_of<ReservationView>()},
+    {"DELETE", "/api/v1/reservations/{reservation}", admin, cancel_reservation, "cancelReservation", "Ends a reservation, or takes it back; by name or id", {}, kNothing, {200}, json_of<ReservationView>()},
 
     {"GET", "/api/v1/jobs", viewer, list_jobs, "listJobs", "Jobs, the newest first",
      {word("state", kEnumNames<JobState>, "only those in this state"), text("tenant", "only those of the tenant of this name"), text("name", "only those of this name"),

@@ -50,10 +50,18 @@ template <class V> void describe(V& v, ChipView& c) {
   v("memory_bytes", c.memory); v("power_w", c.power, "under load"); v("price_per_hour", c.price_per_hour);
   v("holder", c.holder, "null: free"); v("utilisation", c.utilisation, "0 to 1; null: the machine does not say");
   v("power_now_w", c.power_now, "null: the machine does not say");
+  v("failures", c.failures, "of the chip itself"); v("tasks_failed", c.tasks_failed, "while they held it");
+  v("suspect", c.suspect, "so many different jobs failed on it in a row that it may be the chip");
+  v("reason", c.reason, "of the last of these; null: there was none, or it is an administrator's to see");
 }
 template <class V> void describe(V& v, NodeView& n) {
   v("id", n.id); v("name", n.name); v("state", n.state); v("memory_bytes", n.memory);
-  v("since", n.since, "when it came into this state"); v("chips", n.chips);
+  v("since", n.since, "when it came into this state");
+  v("cpu_milli", n.cpu_milli, "thousandths of a processor; 0: not counted");
+  v("domain", n.domain, "the fast fabric that it shares with others; null: not known");
+  v("leaf", n.leaf, "its switch; null: not known"); v("spine", n.spine, "the switch above; null: not known");
+  v("reservation", n.reservation, "that is under way there: its name, of another tenant's the id; null: none");
+  v("chips", n.chips);
 }
 template <class V> void describe(V& v, UsageLine& u) {
   v("name", u.name); v("id", u.id); v("device_s", u.device_time, "chips x time"); v("energy_j", u.energy);
@@ -83,6 +91,7 @@ template <class V> void describe(V& v, JobView& j) {
   v("after", j.after, "jobs that must be done first"); v("progress", j.progress, "null: it said none yet");
   v("usage", j.usage); v("checkpoints", j.checkpoints, "null: a folder of the job's own");
   v("workdir", j.workdir, "null: a folder of the job's own");
+  v("reservation", j.reservation, "it runs there and nowhere else; null: it names none");
 }
 template <class V> void describe(V& v, ReplicaView& r) {
   v("ordinal", r.ordinal); v("task", r.task); v("state", r.state, "backoff: no task now, waits for its next try");

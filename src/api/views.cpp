@@ -99,6 +99,15 @@ ReplicaView replica_of(const Core& core, const ReplicaSlot& slot, std::int64_t o
   return replica;
 }
 
+/// The one that is under way there: its name, of another tenant's only the id.
+std::optional<std::string> reservation_of(const Core& core, NodeId node, Scope scope) {
+  for (const Reservation& each : core.reservations()) {
+    if (!each.open || !std::ranges::binary_search(each.nodes, node)) { continue; }
+    return !each.tenant || scope.sees(each.tenant) ? each.name : to_string(each.id);
+  }
+  return std::nullopt;
+}
+
 void count(JobCounts& counts, JobState state) {
   const std::array<std::int64_t*, 7> by_state{&counts.queued, &counts.starting, &counts.running,  &counts.stopping,
                                               &counts.done,   &counts.failed,   &counts.cancelled};
@@ -121,25 +130,45 @@ UsageLine line(std::string name, std::string id, const Usage& usage) {
           .cost = usage.cost};
 }
 
+ChipView view_chip(const Core& core, ChipId id, const Telemetry& telemetry, Scope scope) {
+  const Chip& chip = core.chip(id);
+  const ChipSample sample = telemetry.sample(id);
+  ChipView shown;
+  shown.id = id;
+  shown.kind = core.kind_name(chip.kind);
+  shown.index = chip.local;
+  shown.health = chip.health;
+  shown.memory = chip.memory;
+  shown.power = chip.power;
+  shown.price_per_hour = chip.price_per_hour;
+  if (chip.holder) { shown.holder = holder_of(core, chip.holder, scope); }
+  shown.utilisation = sample.utilisation;
+  shown.power_now = sample.power;
+  if (const ChipRecord* record = core.chip_record(id); record != nullptr) {
+    shown.failures = record->failures;
+    shown.tasks_failed = record->tasks_failed;
+    shown.suspect = core.is_suspect(id);
+    if (!scope.tenant) { shown.reason = given(record->reason); }  // it may be what another tenant's job said
+  }
+  return shown;
+}
+
 NodeView view(const Core& core, NodeId id, const Telemetry& telemetry, Scope scope) {
   const Node* node = core.node(id);
   ensure(node != nullptr);
-  NodeView shown{.id = id, .name = node->name, .state = node->state, .memory = node->memory, .since = node->since, .chips = {}};
+  NodeView shown;
+  shown.id = id;
+  shown.name = node->name;
+  shown.state = node->state;
+  shown.memory = node->memory;
+  shown.since = node->since;
+  shown.cpu_milli = node->cpu_milli;
+  shown.domain = given(node->domain);
+  shown.leaf = given(node->leaf);
+  shown.spine = given(node->spine);
+  shown.reservation = reservation_of(core, id, scope);
   shown.chips.reserve(node->chips.size());
-  for (const ChipId chip_id : node->chips) {
-    const Chip& chip = core.chip(chip_id);
-    const ChipSample sample = telemetry.sample(chip_id);
-    shown.chips.push_back({.id = chip_id,
-                           .kind = core.kind_name(chip.kind),
-                           .index = chip.local,
-                           .health = chip.health,
-                           .memory = chip.memory,
-                           .power = chip.power,
-                           .price_per_hour = chip.price_per_hour,
-                           .holder = chip.holder ? std::optional(holder_of(core, chip.holder, scope)) : std::nullopt,
-                           .utilisation = sample.utilisation,
-                           .power_now = sample.power});
-  }
+  for (const ChipId chip : node->chips) { shown.chips.push_back(view_chip(core, chip, telemetry, scope)); }
   return shown;
 }
 
@@ -174,6 +203,7 @@ JobView view(const Core& core, const Job& job, Time now) {
   shown.usage = line(job.spec.name, to_string(job.id), core.usage(job, now));
   shown.checkpoints = given(job.spec.checkpoints);
   shown.workdir = given(job.spec.workdir);
+  shown.reservation = given(job.spec.reservation);
   return shown;
 }
 

@@ -95,6 +95,9 @@ struct ChipView {
   std::optional<HolderView> holder;
   std::optional<double> utilisation;
   std::optional<Milliwatts> power_now;
+  std::int64_t failures = 0, tasks_failed = 0;
+  bool suspect = false;
+  std::optional<std::string> reason;
 };
 struct NodeView {
   static constexpr const char* kName = "Node";
@@ -103,6 +106,8 @@ struct NodeView {
   NodeState state = NodeState::up;
   Bytes memory;
   Time since;
+  std::int64_t cpu_milli = 0;
+  std::optional<std::string> domain, leaf, spine, reservation;
   std::vector<ChipView> chips;
 };
 
@@ -151,7 +156,7 @@ struct JobView {
   std::vector<std::string> after;
   std::optional<ProgressView> progress;
   UsageLine usage;
-  std::optional<std::string> checkpoints, workdir;
+  std::optional<std::string> checkpoints, workdir, reservation;
 };
 
 enum class ServiceState : unsigned char { starting, ready, degraded, removing };
@@ -284,7 +289,6 @@ struct Identity {
   std::string name = "centrale";
   std::string version;
   std::string currency = "EUR";
-  std::string policy = "fifo";
   std::string address;  // "http://127.0.0.1:7070"
   std::string journal_kind = "sqlite";
   Time started_at;
@@ -292,6 +296,7 @@ struct Identity {
 
 // Core -> view.
 [[nodiscard]] NodeView view(const Core& core, NodeId id, const Telemetry& telemetry, Scope scope);
+[[nodiscard]] ChipView view_chip(const Core& core, ChipId id, const Telemetry& telemetry, Scope scope);
 [[nodiscard]] JobView view(const Core& core, const Job& job, Time now);
 [[nodiscard]] ServiceView view(const Core& core, const Service& service, Time now);
 [[nodiscard]] TenantView view_tenant(const Core& core, TenantId id, Time now, const Usage& usage);

@@ -119,6 +119,12 @@ Result<Address> parse_listen(const std::string& text) {
 
 bool is_loopback_host(const std::string& host) { return host == "localhost" || host == "::1" || host.starts_with("127."); }
 
+std::string policies_text() {
+  std::string text;
+  for (const auto& [name, what] : policy_names()) { text += (text.empty() ? "" : ", ") + std::string(name); }
+  return text;
+}
+
 Result<std::string> prepare_state(const UpOptions& options) {
   TRY_ASSIGN(const std::string folder, state_folder(options.state));
   std::error_code error;
@@ -189,11 +195,21 @@ struct StopHost {
   ~StopHost() { host.stop(); }
 };
 
-/// Tells the core what this start knows: the tenant that is always there, and this machine.
-Result<void> introduce(Host& host, LocalNode& node) {
-  std::promise<bool> known;
-  host.read([&](const Core& core, Time) { known.set_value(static_cast<bool>(core.tenant_of("default"))); });
-  if (!known.get_future().get()) { TRY(host.wish_and_wait(TenantDefined{"default", {}})); }
+/// Tells the core what this start knows: the policy that was asked for, the tenant that is always there, and this machine.
+Result<void> introduce(Host& host, LocalNode& node, const std::string& policy) {
+  struct Known {
+    bool tenant = false;
+    Scheduling scheduling;
+  };
+  std::promise<Known> promise;
+  host.read([&](const Core& core, Time) { promise.set_value({static_cast<bool>(core.tenant_of("default")), core.scheduling()}); });
+  Known known = promise.get_future().get();
+  if (!policy.empty() && policy != known.scheduling.policy) {
+    // An event, not a setting of the process: a replay of the journal decides as this centre does.
+    known.scheduling.policy = policy;
+    TRY(host.wish_and_wait(SchedulingSet{std::move(known.scheduling)}));
+  }
+  if (!known.tenant) { TRY(host.wish_and_wait(TenantDefined{"default", {}})); }
   TRY(host.wish_and_wait(node.joined()));
   std::promise<void> attached;
   host.read([&](const Core& core, Time) {
@@ -206,6 +222,7 @@ Result<void> introduce(Host& host, LocalNode& node) {
 
 Result<void> serve_until_signal(const UpOptions& options) {
   TRY_ASSIGN(const Address address, parse_listen(options.listen));
+  if (!options.policy.empty()) { TRY(make_policy(options.policy)); }
   TRY_ASSIGN(const std::string state, prepare_state(options));
   TRY_ASSIGN(const Catalogue catalogue, load_catalogue(options.catalogue));
   std::error_code error;
@@ -214,9 +231,7 @@ Result<void> serve_until_signal(const UpOptions& options) {
 
   TRY_ASSIGN(auto journal, SqliteJournal::open(state + "/journal.db"));
   WallClock clock;
-  HostOptions host_options;
-  host_options.policy = options.policy;
-  TRY_ASSIGN(const auto host, Host::open(std::move(journal), clock, host_options));
+  TRY_ASSIGN(const auto host, Host::open(std::move(journal), clock, HostOptions{}));
   TRY_ASSIGN(const std::string admin_key, api::ensure_admin_key(state + "/admin.key"));
   TRY_ASSIGN(MachineReport machine, discover());
 
@@ -241,7 +256,6 @@ Result<void> serve_until_signal(const UpOptions& options) {
                            .identity = {.name = options.name,
                                         .version = CENTRALE_VERSION,
                                         .currency = catalogue.currency,
-                                        .policy = options.policy,
                                         .address = url,
                                         .journal_kind = "sqlite",
                                         .started_at = clock.now()},
@@ -261,7 +275,7 @@ Result<void> serve_until_signal(const UpOptions& options) {
 
   const StopHost stop_first{*host};  // its thread calls the node, the directory and the API
   host->run(*node);
-  TRY(introduce(*host, *node));
+  TRY(introduce(*host, *node, options.policy));
   if (!is_loopback_host(address.host)) {
     std::promise<bool> any_key;
     host->read([&](const Core& core, Time) { any_key.set_value(core.key_count() > 0); });
@@ -339,7 +353,10 @@ void add_up(CLI::App& app, Context& context) {
   command->add_option("--state", options->state,
                       "Folder of the journal, logs and checkpoints (default: $CENTRALE_STATE, else ~/.centrale)");
   command->add_option("--name", options->name, "What this centre is called")->capture_default_str();
-  command->add_option("--policy", options->policy, "Who runs next: fifo")->capture_default_str();
+  command
+      ->add_option("--policy", options->policy,
+                   "Who runs next, from now on: " + policies_text() + " (default: as before; of a new centre, fifo)")
+      ->type_name("NAME");
   command->add_option("--catalogue", options->catalogue, "A chips.yaml with your own powers and prices");
   command->add_option("--cpu-chips", options->cpu_chips, "Offer this many CPU chips instead of one a core; they share the cores")
       ->check(CLI::Range(1, 4096));
@@ -347,7 +364,7 @@ void add_up(CLI::App& app, Context& context) {
                       "Folder with the engines' launchers (default: engines/ in a folder above the program)");
   command->add_option("--python", options->python, "Python with the engine packages (default: venv/bin/python3 beside the program)");
   command->add_flag("--quiet", options->quiet, "Do not say what to do next");
-  set_examples(*command, {"centrale up", "centrale up --listen 127.0.0.1:8080 --state /srv/centrale"});
+  set_examples(*command, {"centrale up", "centrale up --listen 127.0.0.1:8080 --state /srv/centrale", "centrale up --policy backfill"});
   command->callback([options, &context] { context.chosen = [options] { return run_up(*options); }; });
 }
 

@@ -12,7 +12,7 @@ struct UpOptions {
   std::string listen = "127.0.0.1:7070";
   std::string state;  // empty: $CENTRALE_STATE, else ~/.centrale
   std::string name = "centrale";
-  std::string policy = "fifo";
+  std::string policy;     // empty: as the journal says; of a new centre, fifo
   std::string catalogue;  // a file laid over the built-in catalogue
   std::string engines;    // folder with llama/; empty: engines/ in a folder above the program
   std::string python;     // empty: venv/bin/python3 beside the program
