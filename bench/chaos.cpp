@@ -127,6 +127,8 @@ struct Told {  // through the pipe, by the child
     last_event[size] = '\0';
   };
   const ChaosResult result = chaos(options);
+  alarm(0);  // shrinking may take its time
+  options.before = {};
   if (result.fault) {
     fmt::print(stderr, "  step {}: {}\n  event: {}\n", result.fault->step, result.fault->what, result.fault->event.substr(0, 1500));
     if (const auto shrunk = shrink(options); shrunk && shrunk->options.steps < result.fault->step) {
@@ -160,7 +162,8 @@ void run(const ChaosOptions& options, Sums& sums) {
   ++sums.runs;
   if (!heard || told.failed != 0) {
     ++sums.failed;
-    fmt::print(stderr, "FAILED: chaos --policy {} --seed {} --each {} --steps 1\n", options.policy, options.seed, options.steps);
+    fmt::print(stderr, "FAILED: chaos --policy {} --seed {} --each {} --steps 1{}{}\n", options.policy, options.seed, options.steps,
+               without_others.empty() ? "" : " --only ", without_others);
   }
   if (!heard) { return; }
   sums.events += told.events;
