@@ -206,6 +206,13 @@ const Scheduling& Core::scheduling() const { return state_->scheduling; }
 const Pool& Core::pool() const { return state_->pool; }
 const Spot& Core::spot() const { return state_->spot; }
 WaitReason Core::waits_for(const Job& job) const { return state_->waits_for(job); }
+std::optional<Time> Core::retries(const Job& job) const {
+  std::optional<Time> at;
+  state_->timers.each([&](const Timer& timer) {
+    if (timer.purpose == TimerPurpose::retry_job && timer.job == job.id) { at = timer.due; }
+  });
+  return at;
+}
 MicroCurrency Core::spent(TenantId id) const { return state_->spent(id); }
 const Policy& Core::policy() const { return *state_->policy; }
 std::shared_ptr<const SpeedTable> Core::speeds(const Job& job) const { return state_->table_of(job); }

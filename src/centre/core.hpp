@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "base/result.hpp"
 #include "centre/event.hpp"
 #include "centre/state.hpp"
+#include "policy/defrag.hpp"
 #include "policy/policy.hpp"
 #include "policy/spot.hpp"
 
@@ -92,8 +94,12 @@ class Core {
   /// What tenants may take more, as of now.
   [[nodiscard]] const Allowance& allowance() const;
   [[nodiscard]] const Spot& spot() const;
+  /// The moves that would let a gang that waits start, if there are any worth their cost; O(everything).
+  [[nodiscard]] DefragPlan defrag_plan() const;
   /// Why a queued job waits, as of now; Job::wait says only what the core needs to remember.
   [[nodiscard]] WaitReason waits_for(const Job& job) const;
+  /// When a job that failed is tried again; nothing: it waits for something else.
+  [[nodiscard]] std::optional<Time> retries(const Job& job) const;
   /// In the period under way of its budget, or for good.
   [[nodiscard]] MicroCurrency spent(TenantId id) const;
   /// The jobs's speeds as the policy sees them; null: nothing is known.

@@ -10,6 +10,7 @@
 
 #include "base/ensure.hpp"
 #include "centre/core.hpp"
+#include "policy/defrag.hpp"
 #include "policy/estimator.hpp"
 #include "policy/spot.hpp"
 
@@ -113,6 +114,9 @@ struct Saved {
   std::vector<Reservation> reservations;
   ReservationId next_reservation{1};
   std::vector<ChipRecord> chip_records;
+  std::vector<Hold> holds;
+  TimerId defrag_timer;
+  std::vector<TaskId> blocked_tasks;
 };
 
 template <class V>
@@ -143,6 +147,9 @@ void describe(V& v, Saved& s) {
   v("reservations", s.reservations);
   v("next_reservation", s.next_reservation);
   v("chip_records", s.chip_records);
+  v("holds", s.holds);
+  v("defrag_timer", s.defrag_timer);
+  v("blocked_tasks", s.blocked_tasks);
 }
 
 /// How a task ended, as far as what follows from it goes.
@@ -172,6 +179,11 @@ struct CoreState final : Allowance {
   std::vector<Reservation> reservations;  // to come and under way, by id
   ReservationId next_reservation{1};
   std::map<std::uint64_t, ChipRecord> chip_records;  // by chip
+
+  std::vector<Hold> holds;  // the job that moves were made for first, then those that move
+  TimerId defrag_timer;     // when moves may be made again
+
+  std::vector<TaskId> blocked_tasks;  // as of the last decision, unless moves are off: a policy that is made anew does not know
 
   Spot spot;  // bids for what the plan leaves; its books are saved with the policy's
 
@@ -210,6 +222,8 @@ struct CoreState final : Allowance {
   Output* out = nullptr;
   bool schedule_wanted = false;
   std::vector<TenantId> budgets_touched;  // what they spend an hour has changed, or how much they may
+  bool defrag_due = false;                // the timer has fired
+  std::vector<ChipId> held_back;          // free chips that the decision under way does not see
   std::vector<Work> blocked;              // kept to save allocations
   Decision decision;                      // kept to save allocations
 
@@ -269,6 +283,18 @@ struct CoreState final : Allowance {
   void hold_chips(const Task& task, std::int64_t sign);
   void list_price(Chip& chip, MicroCurrency price);
 
+  // defrag.cpp
+  Result<void> on(MoveWanted& e);
+  Result<void> on(DefragApproved& e);
+  [[nodiscard]] DefragPlan defrag_plan();
+  [[nodiscard]] Placed placed_of(const Task& task);
+  void carry_out(const DefragPlan& plan);
+  void begin_holds();  // starts what has its room, and hides from the decision what is kept for others
+  void end_holds();
+  [[nodiscard]] bool still_holds(const Hold& hold) const;
+  [[nodiscard]] bool has_room(const Hold& hold, const Work& work) const;
+  void start_held(const Hold& hold, const Work& work);
+  void defragment();  // after the decision
   // nodes.cpp
   Result<void> on(NodeJoined& e);
   Result<void> on(NodeLost& e);

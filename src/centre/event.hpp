@@ -111,6 +111,12 @@ struct SpeedRevised {
 struct SchedulingSet {
   Scheduling scheduling;
 };
+/// A preemptible task gives its chips back and is placed again by the policy.
+struct MoveWanted {
+  TaskId task;
+};
+/// The moves that are proposed now are to be carried out.
+struct DefragApproved {};
 struct JobCancelled {
   JobId job;
 };
@@ -172,15 +178,15 @@ struct TokensMetered {
 using Event = std::variant<NodeJoined, NodeLost, NodeDrained, NodeResumed, ChipFailed, ChipRepaired, TenantDefined, KeyAdded, KeyRevoked,
                            JobSubmitted, JobCancelled, ServiceDefined, ServiceScaled, ServiceRemoved, TaskStarted, TaskStartFailed,
                            TaskProgressed, TaskExited, ReplicaReady, ReplicaUnready, TimerFired, TokensMetered, SpeedRevised, SchedulingSet,
-                           ReservationMade, ReservationCancelled>;
+                           ReservationMade, ReservationCancelled, MoveWanted, DefragApproved>;
 template <>
-inline constexpr std::array<std::string_view, 26> kVariantNames<Event>{
-    "node_joined",          "node_lost",       "node_drained",   "node_resumed",    "chip_failed",
-    "chip_repaired",        "tenant_defined",  "key_added",      "key_revoked",     "job_submitted",
-    "job_cancelled",        "service_defined", "service_scaled", "service_removed", "task_started",
-    "task_start_failed",    "task_progressed", "task_exited",    "replica_ready",   "replica_unready",
-    "timer_fired",          "tokens_metered",  "speed_revised",  "scheduling_set",  "reservation_made",
-    "reservation_cancelled"};
+inline constexpr std::array<std::string_view, 28> kVariantNames<Event>{
+    "node_joined",           "node_lost",       "node_drained",   "node_resumed",    "chip_failed",
+    "chip_repaired",         "tenant_defined",  "key_added",      "key_revoked",     "job_submitted",
+    "job_cancelled",         "service_defined", "service_scaled", "service_removed", "task_started",
+    "task_start_failed",     "task_progressed", "task_exited",    "replica_ready",   "replica_unready",
+    "timer_fired",           "tokens_metered",  "speed_revised",  "scheduling_set",  "reservation_made",
+    "reservation_cancelled", "move_wanted",     "defrag_approved"};
 
 // Actions. Each carries (sequence, index) so that issuing it again after a crash is harmless.
 struct StartTask {
@@ -300,6 +306,12 @@ template <class V>
 void describe(V& v, ReservationCancelled& e) {
   v("name", e.name);
 }
+template <class V>
+void describe(V& v, MoveWanted& e) {
+  v("task", e.task);
+}
+template <class V>
+void describe(V&, DefragApproved&) {}
 template <class V>
 void describe(V& v, JobCancelled& e) {
   v("job", e.job);

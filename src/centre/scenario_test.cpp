@@ -188,8 +188,13 @@ class Scenario {
       Scheduling scheduling = core_.scheduling();
       scheduling.suspect_after = number(wanted, "suspect_after", scheduling.suspect_after);
       scheduling.quarantine = number(wanted, "quarantine", 0) != 0;
+      if (wanted.contains("policy")) { scheduling.policy = wanted["policy"]; }
+      if (wanted.contains("defrag")) { scheduling.defrag = wanted["defrag"]; }
+      if (wanted.contains("defrag_period")) { scheduling.defrag_period = seconds(number(wanted, "defrag_period", 0)); }
       return apply(SchedulingSet{scheduling}, now);
     }
+    if (verb == "move") { return apply(MoveWanted{task_of(words[1])}, now); }
+    if (verb == "approve" && words[1] == "moves") { return apply(DefragApproved{}, now); }
     if (verb == "fail-chip") { return apply(ChipFailed{*parse_id<ChipTag>(words[1]), "said so"}, now); }
     if (verb == "repair-chip") { return apply(ChipRepaired{*parse_id<ChipTag>(words[1])}, now); }
     return fail(ErrorKind::invalid, "no such verb: " + verb);
@@ -249,6 +254,12 @@ class Scenario {
       for (const ChipId chip : task == nullptr ? std::vector<ChipId>{} : task->chips) {
         EXPECT_EQ(core_.node(core_.chip(chip).node)->name, words[2]);
       }
+      return true;
+    }
+    if (words[0] == "expect-moves") {  // expect-moves N WORD…: so many are proposed; the reason has each word
+      const DefragPlan plan = core_.defrag_plan();
+      EXPECT_EQ(std::to_string(plan.moves.size()), words[1]) << plan.why;
+      for (std::size_t i = 2; i < words.size(); ++i) { EXPECT_NE(plan.why.find(words[i]), std::string::npos) << plan.why; }
       return true;
     }
     if (words[0] == "expect-failures") {

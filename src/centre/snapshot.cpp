@@ -54,6 +54,9 @@ Saved CoreState::save() const {
   saved.reservations = reservations;
   saved.next_reservation = next_reservation;
   for (const auto& [chip, record] : chip_records) { saved.chip_records.push_back(record); }
+  saved.holds = holds;
+  saved.defrag_timer = defrag_timer;
+  saved.blocked_tasks = blocked_tasks;
   return saved;
 }
 
@@ -137,6 +140,14 @@ Result<void> CoreState::load(Saved saved) {
       return std::unexpected(broken(fmt::format("there is no chip {}", to_string(record.chip))));
     }
     chip_records[record.chip.value] = std::move(record);
+  }
+  holds = std::move(saved.holds);
+  defrag_timer = saved.defrag_timer;
+  blocked_tasks = std::move(saved.blocked_tasks);
+  for (const Hold& hold : holds) {
+    if (hold.chips.empty() || std::ranges::any_of(hold.chips, [&](ChipId id) { return id.value == 0 || id.value > chips.size(); })) {
+      return std::unexpected(broken(fmt::format("chips are held for job {} that are not there", to_string(hold.job))));
+    }
   }
   for (std::size_t i = 0; i < nodes.size(); ++i) { tell_open(NodeId{i + 1}); }
   for (std::size_t i = 0; i < tenants.size(); ++i) { tenant_names[tenants[i].name] = TenantId{i + 1}; }

@@ -101,8 +101,8 @@ struct Usage {
   std::int64_t requests = 0, prompt_tokens = 0, completion_tokens = 0, estimated_tokens = 0;
   MicroCurrency cost;
   // Of the device time and the cost above; the rest is on demand.
-  Nanos preemptible_time, spot_time;
-  MicroCurrency preemptible_cost, spot_cost;
+  Nanos preemptible_time{}, spot_time{};
+  MicroCurrency preemptible_cost{}, spot_cost{};
 
   Usage& operator+=(const Usage& other);
 };
@@ -205,10 +205,17 @@ struct Service {
   Usage usage;
 };
 
-enum class TimerPurpose : unsigned char { retry_job, retry_replica, start_timeout, time_limit, decide, reservation, budget };
+enum class TimerPurpose : unsigned char { retry_job, retry_replica, start_timeout, time_limit, decide, reservation, budget, defrag };
 template <>
-inline constexpr std::array<std::string_view, 7> kEnumNames<TimerPurpose>{"retry_job", "retry_replica", "start_timeout", "time_limit",
-                                                                          "decide",    "reservation",   "budget"};
+inline constexpr std::array<std::string_view, 8> kEnumNames<TimerPurpose>{"retry_job", "retry_replica", "start_timeout", "time_limit",
+                                                                          "decide",    "reservation",   "budget",        "defrag"};
+
+/// Chips that were cleared, or are kept free, for one job: nobody else gets them until then.
+struct Hold {
+  JobId job;
+  std::vector<ChipId> chips;  // rank order
+  Time until;
+};
 
 struct Timer {
   TimerId id;
@@ -386,6 +393,12 @@ void describe(V& v, Service& s) {
   v("defined", s.defined);
   v("order", s.order);
   v("usage", s.usage);
+}
+template <class V>
+void describe(V& v, Hold& h) {
+  v("job", h.job);
+  v("chips", h.chips);
+  v("until", h.until);
 }
 template <class V>
 void describe(V& v, Timer& t) {

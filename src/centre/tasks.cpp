@@ -238,6 +238,13 @@ Result<void> CoreState::on(TimerFired& e) {
         schedule_wanted = true;
       }
       break;
+    case TimerPurpose::defrag:
+      if (defrag_timer == timer.id) {
+        defrag_timer = {};
+        defrag_due = true;
+      }
+      schedule_wanted = true;  // what was held longer than it may be is everybody's
+      break;
     case TimerPurpose::reservation: reservation_due(timer.reservation); break;
     case TimerPurpose::budget:
       if (tenants[timer.tenant.value - 1].budget_timer == timer.id) {

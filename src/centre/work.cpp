@@ -148,11 +148,14 @@ void CoreState::take(TenantId id, KindIndex kind, std::int64_t count, std::int64
 
 void CoreState::schedule() {
   pool.set_now(now);
+  begin_holds();
   schedule_reserved();
   decision.clear();
   policy->decide(pool, *this, now, decision);
   carry_out();
   trade();
+  end_holds();
+  defragment();
 }
 
 void CoreState::carry_out() {
@@ -221,6 +224,13 @@ Result<void> CoreState::on(SchedulingSet& e) {
                 fmt::format("a reserve of {}, a discount of {}, a period of {} s", market.reserve, market.preemptible_discount,
                             to_seconds(market.period)),
                 "market", "reserve and preemptible_discount are from 0 to 1, period is not below 0");
+  }
+  if (e.scheduling.defrag != "off" && e.scheduling.defrag != "propose" && e.scheduling.defrag != "auto") {
+    return fail(ErrorKind::invalid, fmt::format("'{}' is no way to defragment", e.scheduling.defrag), "defrag", "off, propose or auto");
+  }
+  if (e.scheduling.defrag_period < seconds(1) || e.scheduling.defrag_period > kSpanMax) {
+    return fail(ErrorKind::invalid, fmt::format("a period of {} s", to_seconds(e.scheduling.defrag_period)), "defrag_period",
+                "from a second to 3650 days");
   }
   TRY_ASSIGN(std::unique_ptr<Policy> fresh, make_policy(e.scheduling));
   scheduling = std::move(e.scheduling);

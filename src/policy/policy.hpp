@@ -165,6 +165,8 @@ struct Scheduling {
   std::int64_t suspect_after = 3;  // different jobs that fail in a row on a chip make it a suspect; 0: never
   bool quarantine = false;         // a suspect chip is taken out by itself, until somebody says that it is repaired
   Market market{};
+  std::string defrag = "off";          // off, propose: shown, carried out when somebody says so, auto: carried out; see policy/defrag.hpp
+  Nanos defrag_period = seconds(600);  // a gang has waited so long before tasks are moved for it, and moves are no more frequent
 };
 template <class V>
 void describe(V& v, Scheduling& s) {
@@ -174,6 +176,8 @@ void describe(V& v, Scheduling& s) {
   v("suspect_after", s.suspect_after, "so many different jobs that fail in a row on a chip make it a suspect; 0: never");
   v("quarantine", s.quarantine, "a suspect chip is taken out until `centrale repair` says that it is well");
   v("market", s.market, "how idle chips are sold, and what preemptible work pays");
+  v("defrag", s.defrag, "moving preemptible tasks so that a gang finds room: off, propose or auto");
+  v("defrag_period", s.defrag_period, "tasks are moved by themselves at most so often");
 }
 
 /// Makes the policy, or says which there are.
