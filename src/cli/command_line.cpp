@@ -9,6 +9,7 @@
 #include "cli/commands.hpp"
 #include "cli/connect.hpp"
 #include "cli/plan.hpp"
+#include "cli/scheduling.hpp"
 #include "cli/write_pages.hpp"
 
 namespace centrale::cli {
@@ -310,6 +311,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_job_commands(app, context);
   add_service_commands(app, context);
   add_operator_commands(app, context);
+  add_scheduling_commands(app, context);
   add_plan_commands(app, context);
   add_calibrate(app, context);
   add_other_commands(app, context);

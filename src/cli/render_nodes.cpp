@@ -24,7 +24,8 @@ Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
                {"FREE", Align::right},
                {"MEMORY", Align::right, 0, 1},
                {"POWER", Align::right, 0, 2},
-               {"SINCE", Align::right, 0, 3}},
+               {"SINCE", Align::right, 0, 3},
+               {"RESERVED", Align::left, 8, 4}},
               {}};
   for (const NodeView& node : nodes) {
     std::map<std::string, std::size_t> kinds;
@@ -46,7 +47,8 @@ Table nodes_table(const std::vector<NodeView>& nodes, const Paper& paper) {
                           {fmt::format("{}/{}", free, node.chips.size())},
                           {shown(node.memory_bytes, bytes_text, paper.style)},
                           {shown(power, power_text, paper.style)},
-                          {age_text(node.since, paper)}});
+                          {age_text(node.since, paper)},
+                          {shown(node.reservation, paper.style), Tone::yellow}});
   }
   return table;
 }
@@ -61,7 +63,9 @@ Table chips_table(const std::vector<NodeView>& nodes, const Paper& paper) {
                {"MEMORY", Align::right, 0, 2},
                {"POWER", Align::right, 0, 3},
                {"PRICE/H", Align::right, 0, 4},
-               {"HELD BY", Align::left, 10}},
+               {"HELD BY", Align::left, 10},
+               {"FAILED", Align::right, 0, 5},
+               {"LAST REASON", Align::left, 12, 1}},
               {}};
   for (const NodeView& node : nodes) {
     for (const ChipView& chip : node.chips) {
@@ -75,16 +79,21 @@ Table chips_table(const std::vector<NodeView>& nodes, const Paper& paper) {
         holder = shown(chip.holder->name.empty() ? id : chip.holder->name, paper.style);
         holder += !chip.holder->name.empty() && !id.empty() ? " (" + printable(id) + ")" : "";
       }
-      table.rows.push_back({{shown(chip.id, paper.style)},
-                            {shown(node.name, paper.style)},
-                            {shown(chip.kind, paper.style)},
-                            {shown(chip.index, count_text, paper.style)},
-                            {shown(chip.health, paper.style), tone_of_state(chip.health)},
-                            {shown(chip.utilisation, percent_text, paper.style)},
-                            {shown(chip.memory_bytes, bytes_text, paper.style)},
-                            {power},
-                            {chip.price_per_hour ? money_text(*chip.price_per_hour, paper.currency) : std::string(unknown(paper.style))},
-                            {holder, chip.holder ? Tone::plain : Tone::dim}});
+      const double failed = chip.failures.value_or(0) + chip.tasks_failed.value_or(0);  // itself, and tasks on it
+      const bool suspect = chip.suspect && chip.health == "ok";
+      table.rows.push_back(
+          {{shown(chip.id, paper.style)},
+           {shown(node.name, paper.style)},
+           {shown(chip.kind, paper.style)},
+           {shown(chip.index, count_text, paper.style)},
+           {shown(chip.health, paper.style) + (suspect ? ", suspect" : ""), suspect ? Tone::yellow : tone_of_state(chip.health)},
+           {shown(chip.utilisation, percent_text, paper.style)},
+           {shown(chip.memory_bytes, bytes_text, paper.style)},
+           {power},
+           {chip.price_per_hour ? money_text(*chip.price_per_hour, paper.currency) : std::string(unknown(paper.style))},
+           {holder, chip.holder ? Tone::plain : Tone::dim},
+           {failed > 0 ? count_text(failed) : std::string(unknown(paper.style))},
+           {shown(chip.reason, paper.style)}});
     }
   }
   return table;

@@ -102,7 +102,11 @@ ChipView chip_of(const element& e) {
                 .price_per_hour = number(e, "price_per_hour"),
                 .utilisation = number(e, "utilisation"),
                 .power_now_w = number(e, "power_now_w"),
-                .holder = {}};
+                .holder = {},
+                .failures = number(e, "failures"),
+                .tasks_failed = number(e, "tasks_failed"),
+                .suspect = truth(e, "suspect"),
+                .reason = text(e, "reason")};
   if (const auto h = object(e, "holder")) {
     chip.holder = HolderView{text(*h, "task"), text(*h, "job"), text(*h, "service"), text(*h, "name")};
   }
@@ -115,12 +119,46 @@ NodeView node_of(const element& e) {
           .state = text(e, "state"),
           .since = text(e, "since"),
           .memory_bytes = number(e, "memory_bytes"),
-          .chips = list<ChipView>(e, "chips", chip_of)};
+          .chips = list<ChipView>(e, "chips", chip_of),
+          .leaf = text(e, "leaf"),
+          .reservation = text(e, "reservation")};
 }
 
 std::string text_item(const element& e) {
   std::string_view view;
   return e.get(view) == simdjson::SUCCESS ? std::string(view) : std::string{};
+}
+
+SchedulingView scheduling_of(const element& e) {
+  SchedulingView set{.policy = text(e, "policy"),
+                     .round_s = number(e, "round_s"),
+                     .starvation_after_s = number(e, "starvation_after_s"),
+                     .suspect_after = number(e, "suspect_after"),
+                     .quarantine = truth(e, "quarantine"),
+                     .reserve = {},
+                     .period_s = {},
+                     .discount = {},
+                     .policies = list<PolicyView>(e, "policies", [](const element& p) {
+                       return PolicyView{text(p, "name"), text(p, "about")};
+                     })};
+  if (const auto market = object(e, "market")) {
+    set.reserve = number(*market, "reserve");
+    set.period_s = number(*market, "period_s");
+    set.discount = number(*market, "preemptible_discount");
+  }
+  return set;
+}
+
+ReservationView reservation_of(const element& e) {
+  return {.id = text(e, "id"),
+          .name = text(e, "name"),
+          .tenant = text(e, "tenant"),
+          .maintenance = truth(e, "maintenance"),
+          .nodes = list<std::string>(e, "nodes", text_item),
+          .chips = number(e, "chips"),
+          .from = text(e, "from"),
+          .to = text(e, "to"),
+          .open = truth(e, "open")};
 }
 
 JobView job_of(const element& e) {
@@ -300,6 +338,12 @@ CentreView read_centre(std::string_view json) {
 
 std::vector<NodeView> read_nodes(std::string_view json) { return many<NodeView>(json, "nodes", node_of); }
 NodeView read_node(std::string_view json) { return one<NodeView>(json, node_of); }
+ChipView read_chip(std::string_view json) { return one<ChipView>(json, chip_of); }
+SchedulingView read_scheduling(std::string_view json) { return one<SchedulingView>(json, scheduling_of); }
+std::vector<ReservationView> read_reservations(std::string_view json) {
+  return many<ReservationView>(json, "reservations", reservation_of);
+}
+ReservationView read_reservation(std::string_view json) { return one<ReservationView>(json, reservation_of); }
 JobPage read_jobs(std::string_view json) {
   const Document document(json);
   return document.ok ? JobPage{list<JobView>(document.root, "jobs", job_of), text(document.root, "next")} : JobPage{};

@@ -26,12 +26,16 @@ struct ChipView {
   std::string id, kind, health;
   Number index, memory_bytes, power_w, price_per_hour, utilisation, power_now_w;
   std::optional<HolderView> holder;
+  Number failures, tasks_failed;
+  bool suspect = false;
+  std::string reason;
 };
 
 struct NodeView {
   std::string id, name, state, since;
   Number memory_bytes;
   std::vector<ChipView> chips;
+  std::string leaf, reservation;
 };
 
 struct ProgressView {
@@ -90,6 +94,25 @@ struct KeyView {
   bool revoked = false;
 };
 
+struct PolicyView {
+  std::string name, about;
+};
+struct SchedulingView {
+  std::string policy;
+  Number round_s, starvation_after_s, suspect_after;
+  bool quarantine = false;
+  Number reserve, period_s, discount;  // of the market
+  std::vector<PolicyView> policies;
+};
+struct ReservationView {
+  std::string id, name, tenant;
+  bool maintenance = false;
+  std::vector<std::string> nodes;
+  Number chips;
+  std::string from, to;
+  bool open = false;
+};
+
 struct LogPart {
   std::string text;
   Number offset, next;
@@ -105,6 +128,10 @@ struct JobPage {
 [[nodiscard]] CentreView read_centre(std::string_view json);
 [[nodiscard]] std::vector<NodeView> read_nodes(std::string_view json);  // {"nodes":[…]} or one Node
 [[nodiscard]] NodeView read_node(std::string_view json);
+[[nodiscard]] ChipView read_chip(std::string_view json);
+[[nodiscard]] SchedulingView read_scheduling(std::string_view json);
+[[nodiscard]] std::vector<ReservationView> read_reservations(std::string_view json);
+[[nodiscard]] ReservationView read_reservation(std::string_view json);
 [[nodiscard]] JobPage read_jobs(std::string_view json);
 [[nodiscard]] JobView read_job(std::string_view json);
 [[nodiscard]] std::vector<ServiceView> read_services(std::string_view json);
