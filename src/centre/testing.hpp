@@ -29,11 +29,21 @@ class World {
       : random_(seed), steps_(steps), policy_(policy), core_(policy(), {.jobs_finished_kept = 50}) {}
 
   [[nodiscard]] const std::vector<std::string>& faults() const { return faults_; }
+  /// Tasks are moved by themselves, this often.
+  void defragment(Nanos period) { defrag_period_ = period; }
+  /// How often one was.
+  [[nodiscard]] std::size_t moved() const { return moved_.size(); }
 
   void run(bool with_restores) {
     send(TenantDefined{"default", {}});
     send(TenantDefined{"small", {.chips_max = 3, .tokens_per_day_max = 0}});
     for (int n = 0; n < 3; ++n) { join(n); }
+    if (defrag_period_.value > 0) {
+      Scheduling scheduling = core_.scheduling();
+      scheduling.defrag = "auto";
+      scheduling.defrag_period = defrag_period_;
+      send(SchedulingSet{scheduling});
+    }
     for (std::int64_t step = 0; step < steps_ && faults_.empty(); ++step) {
       now_ = now_ + milliseconds(static_cast<std::int64_t>(random_() % 2000));
       fire_timers();
@@ -81,6 +91,8 @@ class World {
         must(!ended_.contains(start->task.value), "started again after its end");
       } else if (const auto* stop = std::get_if<StopTask>(&action.act)) {
         must(running_.contains(stop->task.value), "stopped what does not run");
+        const Task* const task = core_.task(stop->task);
+        if (task != nullptr && task->job && core_.job(task->job)->message == "it is moved") { moved_.insert(task->id.value); }
       } else {
         const auto& timer = std::get<SetTimer>(action.act);
         timers_.insert({timer.due.ns, timer.timer.value});
@@ -168,7 +180,7 @@ class World {
     if (dice(3) == 0) { spec.chip_kinds = {dice(2) == 0 ? "h100" : "cpu-core"}; }
     if (dice(6) == 0) { spec.time_limit = seconds(3); }
     if (dice(4) == 0) { spec.reservation = dice(2) == 0 ? "night" : "noon"; }
-    spec.preemptible = dice(4) == 0;
+    spec.preemptible = (dice(4) == 0) != (defrag_period_.value > 0);
     if (send(JobSubmitted{core_.tenant_of(dice(3) == 0 ? "small" : "default"), spec})) {
       accepted_ += static_cast<std::uint64_t>(std::max<std::int64_t>(1, spec.array));
     }
@@ -314,7 +326,8 @@ class World {
   Core core_;
   std::vector<std::string> faults_;
   Time now_{1'000'000'000};
-  std::set<std::uint64_t> running_, ended_;
+  std::set<std::uint64_t> running_, ended_, moved_;
+  Nanos defrag_period_;
   std::set<std::pair<std::int64_t, std::uint64_t>> timers_;
   std::uint64_t accepted_ = 0;
   std::size_t reservations_ = 0;
