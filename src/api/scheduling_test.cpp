@@ -157,7 +157,7 @@ TEST_F(SchedulingTest, DifferentJobsThatFailInARowMakeASuspect) {
   EXPECT_EQ(reply.body.find("bad sum"), std::string::npos);
   reply = centre.call("POST", "/api/v1/chips/c1/repair", {}, centre.admin_key);
   EXPECT_FALSE(bool(json(reply)["suspect"]));
-  EXPECT_EQ(text(reply, "/reason"), "bad sum");
+  EXPECT_EQ(text(reply, "/reason"), "bad sum (exit code 1)");
 }
 
 }  // namespace
