@@ -70,6 +70,10 @@ template <class V> void describe(V& v, UsageLine& u) {
   v("completion_tokens", u.completion_tokens);
   v("estimated_tokens", u.estimated_tokens, "of these tokens, how many the engine did not count itself");
   v("cost", u.cost, "in the centre's currency");
+  v("preemptible_s", u.preemptible_time, "of device_s: by work that may be stopped for others");
+  v("preemptible_cost", u.preemptible_cost, "of cost: by work that may be stopped for others");
+  v("spot_s", u.spot_time, "of device_s: by bids; the rest is on demand");
+  v("spot_cost", u.spot_cost, "of cost: by bids; the rest is on demand");
 }
 template <class V> void describe(V& v, PlaceView& p) { v("node", p.node, "its name"); v("chip", p.chip); v("kind", p.kind); }
 template <class V> void describe(V& v, ProgressView& p) {

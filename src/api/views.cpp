@@ -127,7 +127,11 @@ UsageLine line(std::string name, std::string id, const Usage& usage) {
           .prompt_tokens = usage.prompt_tokens,
           .completion_tokens = usage.completion_tokens,
           .estimated_tokens = usage.estimated_tokens,
-          .cost = usage.cost};
+          .cost = usage.cost,
+          .preemptible_time = usage.preemptible_time,
+          .spot_time = usage.spot_time,
+          .preemptible_cost = usage.preemptible_cost,
+          .spot_cost = usage.spot_cost};
 }
 
 ChipView view_chip(const Core& core, ChipId id, const Telemetry& telemetry, Scope scope) {
@@ -178,7 +182,7 @@ JobView view(const Core& core, const Job& job, Time now) {
   shown.name = job.spec.name;
   shown.tenant = tenant_name(core, job.tenant);
   shown.state = job.state;
-  shown.wait = known(job.wait);
+  shown.wait = known(core.waits_for(job));
   shown.priority = job.spec.priority;
   shown.workers = job.spec.workers;
   shown.chips = job.spec.chips;

@@ -119,6 +119,9 @@ struct UsageLine {
   bool energy_estimated = false;
   std::int64_t tokens_trained = 0, requests = 0, prompt_tokens = 0, completion_tokens = 0, estimated_tokens = 0;
   MicroCurrency cost;
+  // Of the device time and the cost; the rest is on demand.
+  Nanos preemptible_time{}, spot_time{};
+  MicroCurrency preemptible_cost{}, spot_cost{};
 };
 
 struct PlaceView {

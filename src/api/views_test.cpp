@@ -31,7 +31,8 @@ TEST(ViewJson, UnitsBecomeThoseOfTheApi) {
            {.device_time = Nanos{1'500'000'000}, .energy = Millijoules{2'250}, .energy_estimated = 3, .cost = MicroCurrency{120}});
   EXPECT_EQ(to_view_json(used),
             R"({"name":"a \"b\"\n","id":"u1","device_s":1.5,"energy_j":2.25,"energy_estimated":true,"tokens_trained":0,"requests":0,)"
-            R"("prompt_tokens":0,"completion_tokens":0,"estimated_tokens":0,"cost":0.00012})");
+            R"("prompt_tokens":0,"completion_tokens":0,"estimated_tokens":0,"cost":0.00012,)"
+            R"("preemptible_s":0,"preemptible_cost":0,"spot_s":0,"spot_cost":0})");
   EXPECT_EQ(
       to_view_json(KeyView{
           .id = KeyId{2}, .tenant = "lab", .label = "", .role = Role::admin, .added = Time{1'763'980'445'250'000'000}, .revoked = false}),
