@@ -44,6 +44,10 @@ double share_within(const std::vector<double>& values) {
 }  // namespace
 
 Result<Forecast> forecast(const Core& core, JobId id, const ForecastOptions& options) {
+  return forecast(core, Lengths(core, std::max(core.now(), options.from)), id, options);
+}
+
+Result<Forecast> forecast(const Core& core, const Lengths& lengths, JobId id, const ForecastOptions& options) {
   const Job* const job = core.job(id);
   if (job == nullptr) { return fail(ErrorKind::not_found, fmt::format("there is no job {}", to_string(id))); }
   if (is_final(job->state)) {
@@ -54,7 +58,6 @@ Result<Forecast> forecast(const Core& core, JobId id, const ForecastOptions& opt
   said.from = std::max(core.now(), options.from);
   said.horizon = options.horizon;
   said.waits = job->state == JobState::queued;
-  const Lengths lengths(core, said.from);
   const Core lean = core.fork();  // what every draw begins with
   // What may be stopped is followed to its end; what may not, ends when its work is done.
   const PlayInput input{.lengths = lengths,

@@ -12,6 +12,7 @@
 
 #include "base/result.hpp"
 #include "centre/core.hpp"
+#include "simulate/lengths.hpp"
 
 namespace centrale {
 
@@ -52,6 +53,8 @@ struct Forecast {
 
 /// Errors: there is no such job, or it has ended; no draw could be played within the limits.
 [[nodiscard]] Result<Forecast> forecast(const Core& core, JobId job, const ForecastOptions& options);
+/// The same of a fork, which knows no jobs that ended, with the lengths that were learned before.
+[[nodiscard]] Result<Forecast> forecast(const Core& core, const Lengths& lengths, JobId job, const ForecastOptions& options);
 /// The same from a snapshot.
 [[nodiscard]] Result<Forecast> forecast(std::string_view snapshot, JobId job, const ForecastOptions& options);
 

@@ -2,6 +2,7 @@
 #include "simulate/why.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -11,6 +12,9 @@
 namespace centrale {
 
 namespace {
+
+constexpr std::uint64_t kReplicaBit = std::uint64_t{1} << 63U;  // of Work::owner
+constexpr std::size_t kNodesTried = 64;                         // of those out of use
 
 struct Asked {
   const Core& core;
@@ -53,7 +57,7 @@ Asked asked_of(const Core& core, const Job& job) {
 void add_remedies(const Asked& asked, std::vector<Remedy>& out) {
   const auto add = [&](Remedy::What what, KindIndex kind, const Gang& gang) {
     out.push_back(
-        {what, asked.core.kind_name(kind), gang.workers, gang.chips, gang.share_milli, asked.run_s(kind, gang.workers, gang.chips)});
+        {what, asked.core.kind_name(kind), gang.workers, gang.chips, gang.share_milli, asked.run_s(kind, gang.workers, gang.chips), {}});
   };
   const auto table = asked.core.speeds(asked.job);
   for (std::int64_t i = 0; i < asked.kinds; ++i) {
@@ -92,7 +96,7 @@ void add_remedies(const Asked& asked, std::vector<Remedy>& out) {
     if (asked.gang.workers == 1 && asked.gang.chips == 1 && !asked.gang.is_share()) {
       Gang half = asked.gang;
       half.share_milli = kWholeChip / 2;
-      if (asked.fits(kind, half)) { out.push_back({Remedy::What::share, asked.core.kind_name(kind), 1, 1, half.share_milli, {}}); }
+      if (asked.fits(kind, half)) { out.push_back({Remedy::What::share, asked.core.kind_name(kind), 1, 1, half.share_milli, {}, {}}); }
     }
   }
   if (table == nullptr) { return; }
@@ -105,22 +109,119 @@ void add_remedies(const Asked& asked, std::vector<Remedy>& out) {
   }
 }
 
+/// Drained and lost nodes with which it would start, as few as can be found by adding and then leaving out one at a time.
+void add_nodes_back(const Asked& asked, std::vector<Remedy>& out) {
+  const Core& core = asked.core;
+  const auto fits_with = [&](const std::vector<NodeId>& nodes) -> std::optional<KindIndex> {
+    Pool pool = core.pool();
+    for (const NodeId node : nodes) { pool.set_schedulable(node.value - 1, true); }
+    for (std::int64_t i = 0; i < asked.kinds; ++i) {
+      const auto kind = static_cast<KindIndex>(i);
+      const KindMask mask = KindMask{1} << kind;
+      const KindMask allowed = core.allowance().kinds_for(asked.job.tenant, asked.gang.workers * asked.gang.chips, asked.gang.share_milli);
+      KindChoice choice;
+      choice.mask = mask;
+      if (asked.will_do(kind) && (allowed & mask) != 0 && pool.probe(choice, mask, asked.gang)) { return kind; }
+    }
+    return std::nullopt;
+  };
+  const auto in_maintenance = [&](NodeId node) {
+    return std::ranges::any_of(core.reservations(), [&](const Reservation& r) {
+      return r.open && !r.tenant && std::ranges::find(r.nodes, node) != r.nodes.end();
+    });
+  };
+  std::vector<NodeId> nodes;
+  for (const NodeState state : {NodeState::drained, NodeState::lost}) {
+    for (std::uint64_t i = 1; i <= core.node_count() && nodes.size() < kNodesTried; ++i) {
+      if (core.node(NodeId{i})->state == state && !in_maintenance(NodeId{i})) { nodes.push_back(NodeId{i}); }
+    }
+  }
+  if (nodes.empty() || !fits_with(nodes)) { return; }
+  for (std::size_t i = nodes.size(); i-- > 0;) {
+    std::vector<NodeId> fewer = nodes;
+    fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+    if (fits_with(fewer)) { nodes = std::move(fewer); }
+  }
+  if (nodes.empty()) { return; }
+  const KindIndex kind = *fits_with(nodes);
+  const Gang& gang = asked.gang;
+  out.push_back({Remedy::What::nodes_back, core.kind_name(kind), gang.workers, gang.chips, gang.share_milli,
+                 asked.run_s(kind, gang.workers, gang.chips), nodes});
+}
+
+/// Half of the jobs like it end before.
+std::optional<double> left_s(const Core& core, const Task& task, const Lengths& lengths, Time now) {
+  const Job* const job = core.job(task.job);
+  if (job == nullptr) { return std::nullopt; }
+  const Time from = std::max({job->reported, task.started, task.placed});
+  const double ran = to_seconds(std::max(now, from) - from);
+  double left = 0;
+  const auto table = core.speeds(*job);
+  const Shape* shape = nullptr;
+  if (table != nullptr && job->speeds && job->speeds->work > 0) {
+    const auto running =
+        std::ranges::find_if(table->shapes, [&](const Shape& s) { return task.row >= 0 && std::int64_t{s.row} == task.row; });
+    shape = running != table->shapes.end()
+                ? &*running
+                : shape_as_asked(*table, static_cast<KindIndex>(core.chip(task.chips.front()).kind), job->spec.workers, job->spec.chips);
+  }
+  if (shape != nullptr && shape->rate[0] > 0 && job->speeds->work > job->work_done) {
+    const double said = (job->speeds->work - job->work_done) / double{shape->rate[0]};
+    left = said * lengths.slowness(*job, ran / said, 0.5) - ran;
+  } else {
+    const double age = (job->speeds && job->speeds->work > 0 ? 0 : job->work_done) + ran;
+    left = lengths.seconds(*job, age, 0.5) - age;
+  }
+  if (job->spec.time_limit.value > 0 && task.started != Time{}) {
+    left = std::min(left, to_seconds(task.started + job->spec.time_limit - now));
+  }
+  return std::max(left, 0.0);
+}
+
+void add_holders(const Asked& asked, const Lengths& lengths, Time now, Why& said) {
+  const Core& core = asked.core;
+  core.each_task([&](const Task& task) {
+    std::int64_t chips = 0;
+    std::int64_t kind = 0;
+    for (const ChipId chip : task.chips) {
+      if (!asked.will_do(static_cast<KindIndex>(core.chip(chip).kind))) { continue; }
+      kind = core.chip(chip).kind;
+      ++chips;
+    }
+    if (chips > 0) {
+      said.holders.push_back({task.id, task.job, task.service, core.kind_name(kind), chips, left_s(core, task, lengths, now)});
+    }
+  });
+  const auto end = [](const WhyHolder& holder) { return holder.left_s.value_or(std::numeric_limits<double>::infinity()); };
+  std::ranges::stable_sort(said.holders, [&](const WhyHolder& a, const WhyHolder& b) { return end(a) < end(b); });
+  if (said.holders.size() > kHoldersShown) {
+    said.holders_more = static_cast<std::int64_t>(said.holders.size() - kHoldersShown);
+    said.holders.resize(kHoldersShown);
+  }
+}
+
 }  // namespace
 
-Why why(const Core& core, const Job& job) {
+Why why(const Core& core, const Job& job) { return why(core, job, Lengths(core, core.now()), core.now()); }
+
+Why why(const Core& core, const Job& job, const Lengths& lengths, Time now) {
   Why said;
   said.job = job.id;
   said.run_s = predicted_s(core, job);
   if (job.state != JobState::queued) {
+    said.cause = is_final(job.state) ? WhyCause::ended : WhyCause::runs;
     said.reason = fmt::format("it is {}", enum_name(job.state));
     return said;
   }
   if (job.wait == WaitReason::dependency) {
+    said.cause = WhyCause::dependency;
     said.waits_for = job.unmet;
     said.reason = fmt::format("{} job{} must be done first", job.unmet.size(), job.unmet.size() == 1 ? "" : "s");
     return said;
   }
   if (job.wait != WaitReason::chips) {
+    said.cause = WhyCause::pause;
+    said.until = core.retries(job);
     said.reason = fmt::format("it waits for its {}{}", enum_name(job.wait), job.message.empty() ? "" : ": " + job.message);
     return said;
   }
@@ -152,16 +253,25 @@ Why why(const Core& core, const Job& job) {
   }
   const Tenant& tenant = *core.tenant(job.tenant);
   if (!any_allowed) {
+    said.cause = WhyCause::quota;
     said.reason =
         fmt::format("tenant {} may not take {} more chips now: it holds {} of {}", tenant.name, asked.gang.workers * asked.gang.chips,
                     tenant.chips_held, tenant.quota.chips_max > 0 ? std::to_string(tenant.quota.chips_max) : "its quota by kind or budget");
   } else if (any_fits) {
+    said.cause = WhyCause::line;
     const auto first = core.policy().blocked();
-    if (first && first->owner != job.id.value) { said.waits_for.push_back(JobId{first->owner}); }
-    said.reason = said.waits_for.empty() ? "its chips are free; others come first by the policy"
-                                         : fmt::format("its chips are free, but {} gathers them", to_string(said.waits_for.front()));
+    said.reason = "its chips are free; others come first by the policy";
+    if (first && (first->owner & kReplicaBit) != 0) {
+      said.reason = "its chips are free, but a service that is before it gathers them";
+    } else if (first && first->owner != job.id.value) {
+      said.waits_for.push_back(JobId{first->owner});
+      said.reason = "its chips are free, but a job that is before it gathers them";
+    }
   } else {
+    said.cause = WhyCause::chips;
     said.reason = "not enough chips: " + rooms;
+    add_holders(asked, lengths, now, said);
+    add_nodes_back(asked, said.remedies);
   }
   add_remedies(asked, said.remedies);
   return said;

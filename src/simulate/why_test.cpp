@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulate/why.hpp"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "simulate/forecast_testing.hpp"
@@ -23,6 +25,10 @@ TEST(Why, TooFewChipsAndWhatWouldStartNow) {
   const Why said = why(world.core(), *world.core().job(job));
   EXPECT_EQ(said.reason, "not enough chips: 1 of 4 a free, room for 1 of 2 workers");
   EXPECT_EQ(said.ahead, 0);
+  ASSERT_EQ(said.holders.size(), 1U);
+  EXPECT_EQ(said.holders[0].job, JobId{1});
+  EXPECT_EQ(said.holders[0].chips, 3);
+  EXPECT_GT(said.holders[0].left_s.value_or(0), 0);
   ASSERT_EQ(said.remedies.size(), 2U);
   EXPECT_EQ(said.remedies[0].what, Remedy::What::fewer_workers);
   EXPECT_EQ(said.remedies[0].workers, 1);
@@ -37,6 +43,24 @@ TEST(Why, TooFewChipsAndWhatWouldStartNow) {
   EXPECT_EQ(again.core().job(again.submit(second, 100))->state, JobState::running);
 }
 
+TEST(Why, ADrainedNodeThatWouldBeEnough) {
+  TrueWorld world("fifo");
+  world.node("n1", 2);
+  world.node("n2", 2);
+  world.node("n3", 2);
+  world.submit(TrueWorld::spec(6), 50);
+  const JobId job = world.submit(TrueWorld::spec(4), 100);
+  for (const std::uint64_t node : {2U, 3U}) { world.apply(NodeDrained{NodeId{node}}); }
+  world.until(world.now() + seconds(60));
+  const Why said = why(world.core(), *world.core().job(job));
+  EXPECT_EQ(said.cause, WhyCause::chips);
+  const auto back = std::ranges::find(said.remedies, Remedy::What::nodes_back, &Remedy::what);
+  ASSERT_NE(back, said.remedies.end());
+  ASSERT_EQ(back->nodes.size(), 1U);  // either will do
+  world.apply(NodeResumed{back->nodes.front()});
+  EXPECT_EQ(world.core().job(job)->state, JobState::running);
+}
+
 TEST(Why, QuotaDependencyAndALineBefore) {
   TrueWorld world("fifo");
   world.node("n1", 4);
@@ -44,7 +68,7 @@ TEST(Why, QuotaDependencyAndALineBefore) {
   const JobId large = world.submit(TrueWorld::spec(4), 100);
   const JobId small = world.submit(TrueWorld::spec(1), 100);
   const Why held = why(world.core(), *world.core().job(small));
-  EXPECT_EQ(held.reason, "its chips are free, but j2 gathers them");
+  EXPECT_EQ(held.reason, "its chips are free, but a job that is before it gathers them");
   EXPECT_EQ(held.waits_for, std::vector<JobId>{large});
   EXPECT_EQ(held.ahead, 1);
   EXPECT_TRUE(held.remedies.empty());
