@@ -12,6 +12,7 @@
 
 #include "api/control.hpp"
 #include "api/events.hpp"
+#include "api/forecaster.hpp"
 #include "api/operations.hpp"
 #include "api/pages.hpp"
 #include "api/view_json.hpp"
@@ -39,6 +40,7 @@ struct ControlState : std::enable_shared_from_this<ControlState> {
   const ControlWiring wiring;
   const std::string openapi;
   std::shared_ptr<EventStreams> streams;
+  std::shared_ptr<Forecaster> forecaster;
   std::map<std::pair<std::string_view, int>, std::uint64_t> answered;  // operation and status; on the rim thread
 
   // On the core thread.
@@ -136,6 +138,7 @@ void submit_job(const CallPtr& call);
 void get_job(const CallPtr& call);
 void stop_job(const CallPtr& call);
 void get_job_log(const CallPtr& call);
+void get_job_why(const CallPtr& call);  // handlers_why.cpp
 void submit_specs(const CallPtr& call);   // handlers_specs.cpp
 void list_services(const CallPtr& call);  // handlers_services.cpp
 void put_service(const CallPtr& call);

@@ -147,6 +147,7 @@ class TestCentre {
     });
     io_.stop();
     thread_.join();
+    control.reset();  // its forecaster asks the host
     host.reset();
   }
   TestCentre(const TestCentre&) = delete;

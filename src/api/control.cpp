@@ -252,6 +252,7 @@ void ask(const CallPtr& call, Wish wish, WishView view) {
 
 ControlApi::ControlApi(ControlWiring wiring) : state_(std::make_shared<ControlState>(std::move(wiring))) {
   const ControlWiring& w = state_->wiring;
+  state_->forecaster = std::make_shared<Forecaster>(w.host, w.limits.forecast_max);
   state_->streams = std::make_shared<EventStreams>(w.host, w.rim, w.telemetry, w.limits);
   // The streams belong to the state: no cycle. A read under way may outlive it by an instant.
   const auto weak_state = std::weak_ptr(state_);
@@ -285,7 +286,10 @@ ControlApi::ControlApi(ControlWiring wiring) : state_(std::make_shared<ControlSt
   });
 }
 
-ControlApi::~ControlApi() { close_streams(); }
+ControlApi::~ControlApi() {
+  close_streams();
+  state_->forecaster->stop();
+}
 
 void ControlApi::handle(http::Request request, std::shared_ptr<http::Reply> reply) { state_->handle(std::move(request), std::move(reply)); }
 

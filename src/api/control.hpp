@@ -63,6 +63,7 @@ struct ControlLimits {
   std::size_t event_buffer_max = 4UL * 1024 * 1024;  // what a slow client may owe before it is dropped
   std::size_t event_objects_max = 2'000;             // views sent at once; the rest follows
   std::size_t specs_max = 100;                       // in one file
+  std::chrono::milliseconds forecast_max{5'000};     // then the draws that are done are answered
 };
 
 /// What the control API works with; all of it outlives the API.

@@ -126,6 +126,9 @@ TEST(OpenApi, EveryOperationAnswersAsTheDocumentSays) {
     centre.logs.text[task] = "line\n\xff\n";
   }
   doc.call("GET", "/api/v1/jobs/{job}/logs", "/api/v1/jobs/j1/logs", 200, {}, {}, "?rank=0&stream=out&offset=0&limit=100");
+  doc.call("GET", "/api/v1/jobs/{job}/why", "/api/v1/jobs/many/why", 200, {}, {}, "?draws=3");
+  doc.call("GET", "/api/v1/jobs/{job}/why", "/api/v1/jobs/many/why", 400, {}, {}, "?draws=0");
+  doc.call("GET", "/api/v1/jobs/{job}/why", "/api/v1/jobs/mnay/why", 404);
   doc.call("GET", "/api/v1/jobs/{job}/logs", "/api/v1/jobs/j1/logs", 404, {}, {}, "?attempt=9");
 
   doc.call("PUT", "/api/v1/services", "/api/v1/services", 201, kChatService);

@@ -8,6 +8,7 @@
 #include "api/request.hpp"
 #include "api/scheduling_views.hpp"
 #include "api/spec_request.hpp"
+#include "api/why_views.hpp"
 #include "base/text.hpp"
 
 namespace centrale::api {
@@ -81,6 +82,8 @@ std::vector<Operation> make_operations() {
     {"POST", "/api/v1/jobs", user, submit_job, "submitJob", "Submits a job; of an array, the first is answered", {}, job_spec_content(), {201}, json_of<JobView>()},
     {"GET", "/api/v1/jobs/{job}", viewer, get_job, "getJob", "One job, by id or name (the newest of that name)", {}, kNothing, {200}, json_of<JobView>()},
     {"POST", "/api/v1/jobs/{job}/stop", user, stop_job, "stopJob", "Stops a job; the name of an array stops all of it", {}, kNothing, {200}, json_of<JobView>()},
+    {"GET", "/api/v1/jobs/{job}/why", viewer, get_job_why, "getJobWhy", "Why a job waits, when it will start, and what would start it now",
+     {number("draws", 1, 200, "how often the centre is played forward; left out: 20")}, kNothing, {200}, json_of<WhyView>()},
     {"GET", "/api/v1/jobs/{job}/logs", viewer, get_job_log, "getJobLog", "A part of a rank's output", job_log_parameters(), kNothing, {200}, json_of<LogView>()},
 
     {"POST", "/api/v1/specs", user, submit_specs, "submitSpecs", "Submits every job and defines every service of a YAML text",
