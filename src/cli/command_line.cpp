@@ -71,6 +71,14 @@ void add_job_commands(CLI::App& app, Context& context) {
   c->add_option("--tail", read->tail, "only the last N lines")->check(CLI::Range(0, 1'000'000))->type_name("N");
   set_examples(*c, {"centrale logs train-small", "centrale logs -f j12", "centrale logs chat --err --tail 50"});
 
+  auto puzzled = std::make_shared<std::string>();
+  c = add<std::string>(app, context, "why",
+                       "Say why a job waits, when it will start, and what would start it now.\nThe start is forecast by playing the "
+                       "centre forward a few times, each time with other run times.",
+                       puzzled, [](Context& x, const std::string& job) { return why(x, job); });
+  argument(c, "JOB", *puzzled, "name or id");
+  set_examples(*c, {"centrale why train-small", "centrale why j12 --json"});
+
   auto stopped = std::make_shared<Names>();
   c = add<Names>(app, context, "stop",
                  "Stop jobs and remove services.\nA job is asked to save and leave; after its grace period it is ended.", stopped,

@@ -44,6 +44,7 @@ struct LogsOptions {
 int logs(Context& context, const LogsOptions& options);
 
 int stop(Context& context, const std::vector<std::string>& names);
+int why(Context& context, const std::string& job);
 
 struct WaitOptions {
   std::vector<std::string> names;
