@@ -10,6 +10,7 @@
 #include "cli/connect.hpp"
 #include "cli/plan.hpp"
 #include "cli/scheduling.hpp"
+#include "cli/simulate.hpp"
 #include "cli/write_pages.hpp"
 
 namespace centrale::cli {
@@ -321,6 +322,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_operator_commands(app, context);
   add_scheduling_commands(app, context);
   add_plan_commands(app, context);
+  add_simulate_commands(app, context);
   add_calibrate(app, context);
   add_other_commands(app, context);
 }

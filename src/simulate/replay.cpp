@@ -57,9 +57,7 @@ Result<void> ReplayReader::Books::take(std::uint64_t number, Time at, Event even
   }
   fault.clear();
   before(event, at);
-  if (!fault.empty()) {
-    return fail(ErrorKind::invalid, fault, place_of(number), "it was written under other rules than this version's");
-  }
+  if (!fault.empty()) { return fail(ErrorKind::invalid, fault, place_of(number), "it was written under other rules than this version's"); }
   out.clear();
   Event kept = event;
   if (const auto applied = core.apply(std::move(event), at, out); !applied) {
@@ -221,7 +219,9 @@ void ReplayReader::Books::left(TaskId id, Time at, const TaskExited* exited, con
   const bool success = exited != nullptr && exited->code == 0 && exited->signal == 0 && !exited->lost;
   const bool own = (exited != nullptr || failed != nullptr) && (!stint.stopped || success);
   const Nanos starting = (stint.began ? stint.started : at) - stint.placed;
-  const Nanos ran = stint.began ? at - stint.started : Nanos{};
+  // What is stopped works until it is told so, and then ends.
+  const Time worked = stint.stopped && !own ? stint.stop : at;
+  const Nanos ran = stint.began ? std::max(Nanos{}, worked - stint.started) : Nanos{};
   const double held = to_seconds(at - stint.placed) * static_cast<double>(stint.chips) * stint.share;
   if (replay.busy_s.size() <= stint.kind) { replay.busy_s.resize(stint.kind + std::size_t{1}, 0); }
   replay.busy_s[stint.kind] += held;

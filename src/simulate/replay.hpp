@@ -26,14 +26,14 @@ namespace centrale {
 /// goes on from a checkpoint.
 struct ReplayAttempt {
   enum class End : unsigned char {
-    exited,         // by itself: well, failed or lost
-    failed_start,   // it never ran
-    taken,          // it was cancelled or over its time: how long it would have run is not known, so it runs until it is taken
-    cut,            // the journal ends before: it is played to what is known of it, and does not count
+    exited,        // by itself: well, failed or lost
+    failed_start,  // it never ran
+    taken,         // it was cancelled or over its time: how long it would have run is not known, so it runs until it is taken
+    cut,           // the journal ends before: it is played to what is known of it, and does not count
   } end = End::taken;
-  double work = 0;       // seconds on its chips; units of the job's speeds where it has some
-  bool began = true;     // it was reported as started
-  TaskExited exited;     // task and energy stay empty: the twin has its own
+  double work = 0;    // seconds on its chips; units of the job's speeds where it has some
+  bool began = true;  // it was reported as started
+  TaskExited exited;  // task and energy stay empty: the twin has its own
   TaskStartFailed failed_start;
 };
 
@@ -43,12 +43,12 @@ struct ReplayJob {
   std::int64_t array_index = -1;     // the first of an array submits all
   std::vector<std::uint32_t> after;  // jobs that `spec.after` named by id: indexes; those named by name stay in the spec
   Shared<Speeds> speeds;
-  bool resumes = false;              // a stop loses nothing: it said that it has checkpoints
-  Nanos report_every;                // between its progress reports; 0: it made none
-  std::vector<Nanos> starting;       // of each placement: until it was reported as started
-  std::vector<Nanos> stopping;       // of each stop: until its chips were free
+  bool resumes = false;                 // a stop loses nothing: it said that it has checkpoints
+  Nanos report_every;                   // between its progress reports; 0: it made none
+  std::vector<Nanos> starting;          // of each placement: until it was reported as started
+  std::vector<Nanos> stopping;          // of each stop: until its chips were free
   std::vector<ReplayAttempt> attempts;  // never empty
-  JobOutcome was;                    // what really became of it; times as in the journal
+  JobOutcome was;                       // what really became of it; times as in the journal
 };
 
 /// A replica's lives, in the order in which the service's replicas were placed.
@@ -76,9 +76,9 @@ struct Replay {
   std::vector<ReplayJob> jobs;
   std::vector<ReplayService> services;  // by the journal's ServiceId - 1
   std::vector<ReplayEvent> events;
-  Machines machines;           // those that were ever there, at their newest shape
+  Machines machines;  // those that were ever there, at their newest shape
   std::vector<std::string> tenants;
-  Scheduling scheduling;       // the newest
+  Scheduling scheduling;  // the newest
   Nanos starting_mean, stopping_mean;
   std::vector<double> busy_s;  // chip seconds by kind
   double energy_j = 0, cost = 0;

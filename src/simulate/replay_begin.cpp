@@ -24,8 +24,7 @@ NodeJoined joined_of(const Core& core, const Node& node) {
     const std::string& kind = core.kind_name(chip.kind);
     auto group = std::ranges::find(joined.chips, kind, &ChipGroup::kind);
     if (group == joined.chips.end()) {
-      joined.chips.push_back(
-          {.kind = kind, .count = 0, .memory = chip.memory, .power = chip.power, .price_per_hour = chip.price_per_hour});
+      joined.chips.push_back({.kind = kind, .count = 0, .memory = chip.memory, .power = chip.power, .price_per_hour = chip.price_per_hour});
       group = joined.chips.end() - 1;
     }
     ++group->count;
@@ -40,7 +39,8 @@ Result<void> ReplayReader::snapshot(std::uint64_t sequence, Time at, std::string
   TRY_ASSIGN(std::unique_ptr<Policy> policy, make_policy(books.replay.scheduling));
   auto core = Core::restore(bytes, std::move(policy), Books::limits());
   if (!core) {
-    return fail(ErrorKind::invalid, "cannot be read: " + core.error().message(), fmt::format("the journal's snapshot of event {}", sequence));
+    return fail(ErrorKind::invalid, "cannot be read: " + core.error().message(),
+                fmt::format("the journal's snapshot of event {}", sequence));
   }
   books.core = std::move(*core);
   books.sequence = sequence;

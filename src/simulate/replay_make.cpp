@@ -70,7 +70,7 @@ void ReplayReader::Books::close_job(std::uint32_t index) {
   ReplayJob& job = replay.jobs[index];
   JobBook& book = books[index];
   if (!book.rates_known) { job.speeds = {}; }  // it ran where its speeds say nothing: as asked, then
-  if (book.reports > 1) { 
+  if (book.reports > 1) {
     // Not more often than each second: a policy learns nothing from more.
     job.report_every = std::max(seconds(1), Nanos{(book.last_report - book.first_report).value / (book.reports - 1)});
   }
@@ -194,14 +194,13 @@ void ReplayReader::Books::close() {
     notes.push_back(fmt::format("the history begins with a snapshot: {} unfinished jobs are submitted at its time", resubmitted));
   }
   if (cut > 0) {
-    notes.push_back(fmt::format("{} jobs had not ended when the journal did: they are played to what is known of them and do not count", cut));
+    notes.push_back(
+        fmt::format("{} jobs had not ended when the journal did: they are played to what is known of them and do not count", cut));
   }
   if (guessed > 0) {
     notes.push_back(fmt::format("{} of them had not begun and say no estimate: they get the mean of those that were done", guessed));
   }
-  if (metered > 0) {
-    notes.push_back(fmt::format("{} reports of served tokens are left out: they move no job", metered));
-  }
+  if (metered > 0) { notes.push_back(fmt::format("{} reports of served tokens are left out: they move no job", metered)); }
 }
 
 Result<std::shared_ptr<const Replay>> ReplayReader::finish() {
