@@ -45,7 +45,7 @@ TEST(WhyCommand, ShortOfChips) {
             "  big (j3)        12 chips of h100  ends in about 40m\n"
             "  another tenant  1 chip of h100    runs until it is stopped\n"
             "  and 2 others that end later\n"
-            "It would start now with:\n"
+            "There is room now, if those before it let it pass, for:\n"
             "  3 workers instead of 8 on h100; it would run for 5h instead of 2h\n"
             "  chips of a100 (chip_kinds)\n"
             "  n3 in use again\n");

@@ -142,7 +142,8 @@ std::string remedy_words(const RemedyView& remedy, const JobView& job) {
 
 void add_remedies(const WhyView& why, std::vector<std::string>& lines) {
   if (why.remedies.empty()) { return; }
-  lines.emplace_back("It would start now with:");
+  // The room was asked for; whether the policy lets it pass those before it was not.
+  lines.emplace_back(why.ahead.value_or(0) > 0 ? "There is room now, if those before it let it pass, for:" : "It would start now with:");
   for (const RemedyView& remedy : why.remedies) {
     const std::string runs = remedy.run_s ? fmt::format("; it would run for {}{}", about(*remedy.run_s),
                                                         why.run_s ? fmt::format(" instead of {}", about(*why.run_s)) : std::string{})
