@@ -31,9 +31,9 @@ std::string policies_text() {
 
 void add_load(CLI::App* c, SimulateOptions& o) {
   c->add_option("--trace", o.trace, "recorded jobs; the format is seen from the file; - is standard input")->type_name("FILE");
-  c->add_option("--format", o.format, "read the trace as this format")
+  c->add_option("--format", o.format, "read the trace as this format: " + joined(names_of<TraceFormat>(), ", "))
       ->check(CLI::IsMember(names_of<TraceFormat>()))
-      ->type_name(joined(names_of<TraceFormat>(), "|"))
+      ->type_name("FORMAT")
       ->capture_default_str();
   c->add_option("--generate", o.generate, "make jobs like those of this mix instead; each seed makes others")
       ->check(CLI::IsMember(names_of<LoadMix>()))

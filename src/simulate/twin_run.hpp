@@ -16,6 +16,9 @@
 
 namespace centrale {
 
+/// Virtual time starts here: 0 means "never" in some of the core's fields.
+inline constexpr Time kBegin{1'000'000'000};
+
 class TwinRun {
  public:
   explicit TwinRun(const Twin& twin);
