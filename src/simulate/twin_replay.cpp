@@ -33,7 +33,7 @@ Nanos TwinRun::report_every(const Run& run) const {
   return replay_ != nullptr ? replay_->jobs[run.job].report_every : options_.report_every;
 }
 
-std::optional<std::uint64_t> TwinRun::replay_apply(Event event) {
+std::optional<std::uint64_t> TwinRun::replay_take(Event event) {
   out_.clear();
   const Result<void> applied = core_.apply(std::move(event), now_, out_);
   ++result_.events;
@@ -48,9 +48,13 @@ std::optional<std::uint64_t> TwinRun::replay_apply(Event event) {
     if (!wrong.empty()) { result_.notes.push_back(fmt::format("after event {}: {}", core_.sequence(), wrong)); }
     ensure(wrong.empty());
   }
-  const std::uint64_t created = out_.created;
   replay_ends();
-  carry_out();
+  return out_.created;
+}
+
+std::optional<std::uint64_t> TwinRun::replay_apply(Event event) {
+  const auto created = replay_take(std::move(event));
+  if (created) { carry_out(); }
   return created;
 }
 
@@ -86,10 +90,11 @@ Result<void> TwinRun::replay_event(std::size_t index) {
         } else if constexpr (std::is_same_v<E, ReservationMade>) {
           if (options_.recorded_fleet || event.nodes.empty()) { replay_apply(event); }
         } else if constexpr (std::is_same_v<E, ServiceDefined>) {
-          if (const auto made = replay_apply(event)) {
+          if (const auto made = replay_take(event)) {  // its replicas may start at once
             if (service_of_.size() < wish.service) { service_of_.resize(wish.service); }
             service_of_[wish.service - 1] = ServiceId{*made};
             recorded_service_[*made] = wish.service - 1;
+            carry_out();
           }
         } else if constexpr (std::is_same_v<E, ServiceScaled> || std::is_same_v<E, ServiceRemoved>) {
           if (wish.service > service_of_.size() || !service_of_[wish.service - 1]) { return; }

@@ -114,6 +114,7 @@ class TwinRun {
   Result<void> replay_event(std::size_t index);
   /// What the event created; nothing: it cannot happen here.
   std::optional<std::uint64_t> replay_apply(Event event);
+  std::optional<std::uint64_t> replay_take(Event event);  // its actions are not carried out yet
   void replay_submit(std::uint32_t first);
   void replay_ends();
   void replay_start(TaskId id, Run& run);
