@@ -92,15 +92,14 @@ NumberScale scale_of(const Comparison& comparison, std::size_t measure, std::str
     if (std::isfinite(row.values[measure].mean)) { most = std::max(most, std::abs(row.values[measure].mean)); }
   }
   NumberScale scale;
-  bool whole = false;
   switch (comparison.measures[measure].unit) {
     case MeasureUnit::seconds:
       scale.factor = most < 120 ? 1 : most < 7200 ? 1.0 / 60 : 1.0 / 3600;
       scale.unit = most < 120 ? "s" : most < 7200 ? "min" : "h";
       break;
     case MeasureUnit::share: return {.factor = 100, .digits = 1, .unit = "%"};
-    case MeasureUnit::ratio: return {.factor = 1, .digits = most < 100 ? 2 : most < 1000 ? 1 : 0, .unit = {}};
-    case MeasureUnit::count: whole = comparison.seeds.size() < 2; break;
+    case MeasureUnit::ratio: break;
+    case MeasureUnit::count: scale.digits = comparison.seeds.size() < 2 ? 0 : 1; break;
     case MeasureUnit::chip_hours: scale.unit = "h"; break;
     case MeasureUnit::mwh:
       scale.factor = most < 1 ? 1000 : 1;
@@ -111,16 +110,16 @@ NumberScale scale_of(const Comparison& comparison, std::size_t measure, std::str
       scale.unit = (most < 1e5 ? "" : most < 1e8 ? "k" : "M") + std::string(currency);
       break;
   }
-  most *= scale.factor;
-  scale.digits = whole ? 0 : most < 10 ? 2 : most < 100 ? 1 : 0;
   return scale;
 }
 
 std::string number_text(double value, const NumberScale& scale) {
   value *= scale.factor;
   if (!std::isfinite(value)) { return "–"; }
-  if (scale.digits == 0 && std::abs(value) < 9e15) { return format_count(std::llround(value)); }
-  return fmt::format("{:.{}f}", value, scale.digits);
+  const double size = std::abs(value);
+  const int digits = scale.digits >= 0 ? scale.digits : size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2;
+  if (digits == 0 && size < 9e15) { return format_count(std::llround(value)); }
+  return fmt::format("{:.{}f}", value, digits);
 }
 
 std::string title_of(const Measure& measure, const NumberScale& scale) {

@@ -56,10 +56,10 @@ struct ReportPage {
   std::vector<RunReport> runs;  // by policy, then seed, as in `comparison`
 };
 
-/// How a column of numbers is shown: all in one unit, with as many digits as the largest needs.
+/// How a column of numbers is shown: all in one unit.
 struct NumberScale {
   double factor = 1;
-  int digits = 0;
+  int digits = -1;   // after the point; -1: three in all, as the number needs
   std::string unit;  // "h", "%", "EUR"; empty: none
 };
 [[nodiscard]] NumberScale scale_of(const Comparison& comparison, std::size_t measure, std::string_view currency);

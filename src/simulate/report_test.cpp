@@ -215,9 +215,10 @@ TEST(Report, ColumnsHaveOneUnitThatFitsTheLargest) {
     const NumberScale scale = scale_of(c, 0, "EUR");
     return title_of(c.measures[0], scale) + ": " + number_text(slow, scale) + " " + number_text(fast, scale);
   };
-  EXPECT_EQ(text(90, 8), "JCT mean, s: 90.0 8.0");
-  EXPECT_EQ(text(900, 90), "JCT mean, min: 15.0 1.5");
-  EXPECT_EQ(text(90'000, 9'000), "JCT mean, h: 25.0 2.5");
+  EXPECT_EQ(text(90, 8), "JCT mean, s: 90.0 8.00");
+  EXPECT_EQ(text(900, 90), "JCT mean, min: 15.0 1.50");
+  EXPECT_EQ(text(90'000, 9'000), "JCT mean, h: 25.0 2.50");
+  EXPECT_EQ(text(36e6, 1'260), "JCT mean, h: 10,000 0.35") << "a small one keeps its digits";
   EXPECT_EQ(text(36e6, NAN), "JCT mean, h: 10,000 –");
 }
 
